@@ -1,0 +1,135 @@
+//! Why this task comes before that one.
+
+use std::cmp::Reverse;
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::Source;
+use crate::names::TaskId;
+use crate::task::{Task, TaskState};
+use crate::time::Timestamp;
+
+/// One part of a score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// What it is, in a few words: `kind FIXME`, `mentions a crash`, `waiting 90 days`.
+    pub name: String,
+    /// What it adds (or, negative, takes away).
+    pub points: i64,
+}
+
+/// A score and its reasons, which add up to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Score {
+    /// The sum; more is earlier.
+    pub points: i64,
+    /// The parts.
+    pub reasons: Vec<Reason>,
+}
+
+/// The weights of ranking, in percent of their default effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RankPolicy {
+    /// What the work is worth, by source and kind.
+    pub value: u32,
+    /// Words and dates that say it is urgent.
+    pub urgency: u32,
+    /// Risk that goes away with it: security, data loss, races.
+    pub risk: u32,
+    /// What it is likely to cost; subtracts.
+    pub effort: u32,
+    /// How much waiting counts: at 100, a task doubles its points in a year and then grows no more.
+    pub ageing: u32,
+}
+
+impl Default for RankPolicy {
+    fn default() -> Self {
+        Self { value: 100, urgency: 100, risk: 100, effort: 100, ageing: 100 }
+    }
+}
+
+const URGENT: &[&str] = &["urgent", "asap", "before release", "blocker", "broken", "regression", "deadline"];
+const RISKY: &[&str] = &[
+    "security", "vulnerab", "injection", "unsafe", "overflow", "data loss", "corrupt", "race", "deadlock", "leak", "crash",
+    "panic", "password", "secret",
+];
+const LARGE: &[&str] = &["rewrite", "redesign", "refactor", "everything", "whole", "migrate", "architecture"];
+
+/// Scores a task as seen at `now`.
+#[must_use]
+pub fn score(task: &Task, policy: &RankPolicy, now: Timestamp) -> Score {
+    let text = format!("{} {}", task.title, task.body).to_lowercase();
+    let mut reasons = Vec::new();
+    let mut add = |name: String, points: i64, weight: u32| {
+        let points = points * i64::from(weight) / 100;
+        if points != 0 {
+            reasons.push(Reason { name, points });
+        }
+    };
+    add(format!("{} {}", task.source, task.kind).trim().to_owned(), value_of(&task.source, &task.kind), policy.value);
+    if let Some(word) = URGENT.iter().find(|word| text.contains(**word)) {
+        add(format!("urgent: says \"{word}\""), 25, policy.urgency);
+    }
+    if let Some(word) = RISKY.iter().find(|word| text.contains(**word)) {
+        add(format!("removes risk: says \"{word}\""), 30, policy.risk);
+    }
+    if task.finding.as_ref().is_some_and(|finding| finding.issue.is_some()) {
+        add("names an issue".to_owned(), 5, policy.value);
+    }
+    let words = task.body.split_whitespace().count();
+    if words < 3 {
+        add("says little".to_owned(), -15, policy.effort);
+    }
+    if let Some(word) = LARGE.iter().find(|word| text.contains(**word)) {
+        add(format!("large: says \"{word}\""), -20, policy.effort);
+    }
+    if is_test_path(task.finding.as_ref().map_or("", |finding| finding.path.as_str())) {
+        add("in test code".to_owned(), -10, policy.value);
+    }
+    let base: i64 = reasons.iter().map(|reason| reason.points).sum();
+    let days = age_days(task, now);
+    let ageing = base.max(0) * i64::try_from(days.min(365)).unwrap_or(365) / 365 * i64::from(policy.ageing.min(100)) / 100;
+    if ageing > 0 {
+        reasons.push(Reason { name: format!("waiting {days} days"), points: ageing });
+    }
+    Score { points: base + ageing, reasons }
+}
+
+fn value_of(source: &Source, kind: &str) -> i64 {
+    match source {
+        Source::Person => 100,
+        Source::SecurityAlert => 90,
+        Source::Ci => 80,
+        Source::IssueLabel => 60,
+        Source::Dependency => 40,
+        Source::Sarif(_) => 40,
+        Source::Todo => match kind {
+            "BUG" => 55,
+            "FIXME" => 50,
+            "XXX" => 40,
+            "HACK" => 35,
+            _ => 30,
+        },
+        Source::Hotspot => 30,
+        Source::StaleIssue => 25,
+    }
+}
+
+fn is_test_path(path: &str) -> bool {
+    path.split('/').any(|part| matches!(part, "test" | "tests" | "testdata" | "__tests__" | "spec" | "fixtures"))
+}
+
+fn age_days(task: &Task, now: Timestamp) -> u64 {
+    let known = task.finding.as_ref().and_then(|finding| finding.age_days).unwrap_or(0);
+    known.max(now.days_since(task.created_at))
+}
+
+/// The ids of the `slots` best tasks that wait to be proposed, best first. Equal points go to the older task,
+/// then to the smaller id, so that the same input gives the same order.
+#[must_use]
+pub fn select(tasks: &[Task], slots: usize) -> Vec<TaskId> {
+    let mut found: Vec<&Task> = tasks.iter().filter(|task| matches!(task.state, TaskState::Found)).collect();
+    found.sort_by_key(|task| (Reverse(task.score.points), task.created_at, task.id.clone()));
+    found.into_iter().take(slots).map(|task| task.id.clone()).collect()
+}

@@ -1,0 +1,274 @@
+//! The code host.
+//!
+//! **Definition.** Where issues, pull requests and permissions live: [`github`] over REST, or [`local`] folders on
+//! this machine, where a pull request is a branch reviewed on the dashboard.
+//!
+//! **Wanted properties.** Callers never see a header, a status or JSON; a limit is a state with an end, never a
+//! failure; every `ensure_*` may be repeated at any time and creates at most once.
+//!
+//! **Design.** [`Forge`] is the trait, [`ForgeError`] what callers branch on. Durable memory (intents, cached
+//! answers, pauses) comes in through [`Ledger`], because this crate does not see the store.
+
+pub mod github;
+pub mod local;
+pub mod marker;
+
+use async_trait::async_trait;
+use backlog::approval::Permission;
+use backlog::intent::WriteIntent;
+use backlog::names::{BranchName, CommitId, RepoName, TaskId};
+use backlog::review::PullStatus;
+use backlog::task::{IssueLink, Pull};
+use backlog::time::Timestamp;
+use secrecy::SecretString;
+
+/// What callers branch on.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgeError {
+    /// It is not there, or this credential may not know that it is.
+    #[error("{0} is not there, or the credential may not see it")]
+    NotFound(String),
+    /// The credential may not do that. Final until somebody changes a permission.
+    #[error("{what} was refused: {why}")]
+    Denied {
+        /// What was tried.
+        what: String,
+        /// What the code host said, and what would mend it.
+        why: String,
+    },
+    /// The credential itself is not accepted.
+    #[error("the code host does not accept the credential ({0}); check the token that the configuration names")]
+    BadCredential(String),
+    /// It collides with what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// A limit is reached: ask again at `until`. Nothing was executed.
+    #[error("the code host asks to wait until {until}")]
+    Limited {
+        /// When to ask again.
+        until: Timestamp,
+    },
+    /// It may work soon: a timeout, a 5xx, a connection that broke, or a write whose outcome is looked for.
+    #[error("the code host did not answer properly ({why}); it is tried again")]
+    Transient {
+        /// What happened.
+        why: String,
+        /// Not before this, where known.
+        retry_at: Option<Timestamp>,
+    },
+    /// The answer makes no sense to this version.
+    #[error("the code host answered something unexpected: {0}")]
+    Unexpected(String),
+}
+
+/// A repository as the code host shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryView {
+    /// Its present name.
+    pub name: RepoName,
+    /// The branch that work starts from.
+    pub default_branch: String,
+    /// Read-only.
+    pub archived: bool,
+    /// Whether it has issues.
+    pub has_issues: bool,
+    /// Whether the credential may push.
+    pub can_push: bool,
+    /// The folder, for a local one.
+    pub path: Option<String>,
+}
+
+/// How git reaches a repository.
+#[derive(Debug)]
+pub struct GitAccess {
+    /// An URL without a credential, or a path.
+    pub url: String,
+    /// User and password for HTTP Basic.
+    pub login: Option<(String, SecretString)>,
+}
+
+/// An issue to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssueDraft {
+    /// Where.
+    pub repository: RepoName,
+    /// For which task; goes into the marker.
+    pub task: TaskId,
+    /// At most 256 characters.
+    pub title: String,
+    /// Markdown without a marker, at most 60,000 characters.
+    pub body: String,
+    /// Labels; created when the repository lacks them.
+    pub labels: Vec<String>,
+}
+
+/// An issue as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssueView {
+    /// Which.
+    pub link: IssueLink,
+    /// The title.
+    pub title: String,
+    /// The body, without our marker.
+    pub body: String,
+    /// Whether it is open.
+    pub open: bool,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What to change on an issue. `None` and empty leave as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IssuePatch {
+    /// New title and body (without marker).
+    pub content: Option<(String, String)>,
+    /// Open or close (as completed, or as not planned).
+    pub state: Option<IssueClose>,
+    /// Labels to add.
+    pub add_labels: Vec<String>,
+    /// Labels to take away.
+    pub remove_labels: Vec<String>,
+}
+
+/// How an issue is closed or opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IssueClose {
+    /// Closed as completed.
+    Completed,
+    /// Closed as not planned.
+    NotPlanned,
+    /// Open again.
+    Reopen,
+}
+
+/// One thing somebody did to an issue or a pull request's conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// Stable and unique within the issue: `event-12`, `comment-7`.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// Whether a person did it; apps and bots are never approvers.
+    pub by_person: bool,
+    /// Whether it was our own credential.
+    pub by_us: bool,
+    /// What.
+    pub what: ActivityKind,
+}
+
+/// What somebody did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActivityKind {
+    /// Added a label.
+    Labeled(String),
+    /// Took a label away.
+    Unlabeled(String),
+    /// Wrote a comment.
+    Commented(String),
+    /// Closed it.
+    Closed,
+    /// Opened it again.
+    Reopened,
+}
+
+/// A pull request to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullDraft {
+    /// Where.
+    pub repository: RepoName,
+    /// For which task; goes into the marker.
+    pub task: TaskId,
+    /// The title, at most 256 characters.
+    pub title: String,
+    /// Markdown without a marker, at most 60,000 characters.
+    pub body: String,
+    /// The branch with the work; has been pushed.
+    pub branch: BranchName,
+    /// Its head.
+    pub head: CommitId,
+    /// The branch it goes into.
+    pub base: String,
+    /// Whether it opens as a draft.
+    pub draft: bool,
+}
+
+/// One limit of the code host, for the health page and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitView {
+    /// The resource: `core`, `search`, …
+    pub resource: String,
+    /// How many calls a window has.
+    pub limit: u64,
+    /// How many are left.
+    pub remaining: u64,
+    /// When the window ends.
+    pub reset_at: Timestamp,
+    /// Until when nothing is sent, if so.
+    pub paused_until: Option<Timestamp>,
+}
+
+/// A code host. At most about 15 methods; every one may be repeated.
+#[async_trait]
+pub trait Forge: Send + Sync + 'static {
+    /// Whether proposals are issues here; otherwise they are cards on the dashboard.
+    fn has_issues(&self) -> bool;
+    /// The login that acts.
+    async fn login(&self) -> Result<String, ForgeError>;
+    /// The repositories that the configuration's globs select.
+    async fn repositories(&self) -> Result<Vec<RepositoryView>, ForgeError>;
+    /// One repository.
+    async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError>;
+    /// How git reaches it, with a credential that lives for at least an hour where it can.
+    async fn git_access(&self, name: &RepoName) -> Result<GitAccess, ForgeError>;
+    /// What a user may do.
+    async fn permission(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError>;
+
+    /// Finds the task's issue by its marker or creates it. A closed one is found too.
+    async fn ensure_issue(&self, draft: &IssueDraft) -> Result<IssueView, ForgeError>;
+    /// The issues of a repository that changed at or after `since`, oldest change first.
+    async fn changed_issues(&self, repository: &RepoName, since: Timestamp) -> Result<Vec<IssueView>, ForgeError>;
+    /// What people did to an issue, oldest first.
+    async fn activity(&self, issue: &IssueLink) -> Result<Vec<Activity>, ForgeError>;
+    /// Changes an issue in place.
+    async fn update_issue(&self, issue: &IssueLink, patch: &IssuePatch) -> Result<(), ForgeError>;
+    /// Makes the one comment of that `name` on an issue or pull request say `body`.
+    async fn ensure_comment(&self, issue: &IssueLink, task: &TaskId, name: &str, body: &str) -> Result<(), ForgeError>;
+
+    /// Finds the task's pull request (by its branch and marker) or opens it; brings title and body up to date.
+    async fn ensure_pull_request(&self, draft: &PullDraft) -> Result<Pull, ForgeError>;
+    /// How a pull request stands, with checks, reviews and comments.
+    async fn pull_status(&self, repository: &RepoName, pull: &Pull, base: &str) -> Result<PullStatus, ForgeError>;
+    /// Merges it if its head is still `pull.head`.
+    async fn merge(&self, repository: &RepoName, pull: &Pull, base: &str, message: &str) -> Result<(), ForgeError>;
+    /// Closes it without a merge.
+    async fn close_pull(&self, repository: &RepoName, pull: &Pull) -> Result<(), ForgeError>;
+
+    /// The limits as last seen.
+    fn limits(&self) -> Vec<LimitView>;
+}
+
+/// The durable memory that a forge needs; implemented over the store by `pipeline`.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// One intent.
+    async fn intent(&self, id: &str) -> Result<Option<WriteIntent>, LedgerError>;
+    /// Writes an intent; it is on disk when this returns.
+    async fn put_intent(&self, intent: &WriteIntent) -> Result<(), LedgerError>;
+    /// A remembered value, such as a cached answer or a pause.
+    async fn recall(&self, space: &str, key: &str) -> Result<Option<String>, LedgerError>;
+    /// Remembers a value.
+    async fn remember(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>) -> Result<(), LedgerError>;
+}
+
+/// The ledger could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the service's own memory failed: {0}")]
+pub struct LedgerError(pub String);
+
+impl From<LedgerError> for ForgeError {
+    fn from(error: LedgerError) -> Self {
+        Self::Transient { why: error.to_string(), retry_at: None }
+    }
+}

@@ -1,0 +1,39 @@
+//! Mirrors: change detection, blobs, checkouts, pushes, through the git program.
+//!
+//! *Definition.* A [`Mirror`] is a bare repository that follows one [`Remote`]; a [`Checkout`] is a disposable clone in
+//! which an agent works; a [`LocalRepository`] is a developer's own folder. All of them talk to the `git` program.
+//!
+//! *Wanted properties.*
+//! - A secret reaches git only through an environment variable: never an argument, a file, a URL or an error.
+//! - No call prompts, hangs beyond its deadline, leaves a process behind or answers with unbounded memory.
+//! - Nothing that an agent writes into its checkout, its `.git` included, makes the service execute anything.
+//! - Every call is safe to repeat, also after a crash between any two of its steps.
+//!
+//! *Design.* `process` starts git (environment, deadline, bounds); `error` says what went wrong as a branch that callers
+//! take; `mirror`, `read` and `push` are the three sides of a [`Mirror`]; `checkout` and `local` are the work trees.
+//!
+//! *Known races.* A mirror's folder belongs to one service process: two would meet at git's own lock files and one
+//! would fail; accepted, since data folders are not shared. A branch may move between asking for it and fetching it:
+//! the fetched commit is what is reported. An agent that still runs while its checkout is committed gets committed as
+//! far as it came; callers stop it first.
+
+mod checkout;
+mod error;
+mod local;
+mod mirror;
+mod process;
+mod push;
+mod read;
+mod remote;
+mod remove;
+#[cfg(test)]
+mod testing;
+
+pub use checkout::{Author, Checkout};
+pub use error::{GitError, Rejection};
+pub use local::{LocalRepository, MergeOutcome};
+pub use mirror::{Fetched, Mirror};
+pub use process::{Deadlines, Git, GitVersion, OLDEST_GIT};
+pub use push::{Deleted, Pushed};
+pub use read::{Blame, Blob, Change, ChangeStatus, Diff, DiffFile, MAX_DIFF_BYTES, MAX_FILES, Tree, TreeFile};
+pub use remote::{Remote, RemoteAuth};

@@ -1,0 +1,1 @@
+//! Agents, sandboxes and checks: starts and supervises processes.

@@ -1,0 +1,23 @@
+//! Reading code: bytes in, findings out.
+//!
+//! **Definition.** From a path and the bytes of a file this crate tells which comments ask for work, and turns them
+//! into findings with an identity.
+//!
+//! **Wanted properties.** Any bytes are fine: nothing here panics, loops, or takes more than linear time. The same
+//! bytes always yield the same findings. Only comments count, never code, strings or documentation strings.
+//!
+//! **Design.** [`Language`] is a row of a table: how a language writes comments and strings. [`comments`] is one lexer
+//! that reads every language by its row. [`todos`] groups comments into blocks and picks the lines that ask for work.
+//! [`findings`] gives them their identity. [`skip_reason`] says which files not to read at all.
+
+mod findings;
+mod language;
+mod lexer;
+mod skip;
+mod todo;
+
+pub use findings::{FileTodos, findings};
+pub use language::Language;
+pub use lexer::{Comment, CommentKind, comments};
+pub use skip::{MAX_FILE_BYTES, Skip, skip_reason};
+pub use todo::{InvalidTag, MAX_TAGS, Todo, TodoOptions, todos};

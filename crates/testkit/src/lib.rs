@@ -1,0 +1,3 @@
+//! Fakes and harness for the tests.
+
+pub mod counterparts;

@@ -1,0 +1,1 @@
+//! Dashboard, REST, WebSocket, health and metrics.

@@ -12,6 +12,7 @@
 pub mod github;
 pub mod local;
 pub mod marker;
+pub mod sanitize;
 
 use async_trait::async_trait;
 use backlog::approval::Permission;

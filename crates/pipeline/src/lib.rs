@@ -1,1 +1,266 @@
-//! What the program does: one file per step, plus driver and worker.
+//! What the program does: one file per step of a task's way.
+//!
+//! **Definition.** [`discover`] → [`rank`] → [`propose`] → [`approve`] → [`run`] → [`verify`] → [`deliver`] →
+//! [`follow_up`]; [`driver`] activates the reconcilers, [`worker`] runs the jobs, [`housekeep`] tidies.
+//!
+//! **Wanted properties.** Every step loads, decides purely (in `backlog`), commits once, and only then touches the
+//! world; every touch may be repeated. No SQL, no HTTP status and no agent's output format appears here.
+//!
+//! **Design.** Two kinds of motion. A *reconciler* takes no input, looks at state, makes it right and is
+//! idempotent; it runs on a timer and on a nudge. A *job* is a durable row with a lease and ends in an explicit
+//! done, retry or fail. Everything that both need is in one [`Context`].
+
+pub mod approve;
+pub mod deliver;
+pub mod discover;
+pub mod driver;
+pub mod follow_up;
+pub mod housekeep;
+pub mod ledger;
+pub mod local;
+pub mod prompt;
+pub mod propose;
+pub mod rank;
+pub mod run;
+pub mod settings;
+pub mod verify;
+pub mod wording;
+pub mod worker;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use anyhow::{Context as _, Result};
+use backlog::names::{RepoName, RunId};
+use backlog::time::{Clock, Timestamp};
+use forge::Forge;
+use settings::Settings;
+use store::Store;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Everything the steps need, made once by the binary or by a test.
+pub struct Context {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// The code hosts.
+    pub forges: Forges,
+    /// The git program.
+    pub git: git::Git,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The way to the model.
+    pub gateway: gateway::Gateway,
+    /// What confines agents and checks.
+    pub sandbox: Arc<dyn runner::sandbox::Sandbox>,
+    /// Folders.
+    pub paths: Paths,
+    /// This process among all that share the database: a machine part and a part unique to this start.
+    pub worker: String,
+    /// The agents at work in this process.
+    pub live: Live,
+    /// Wakes reconcilers before their time.
+    pub nudge: Notify,
+    /// Wakes workers when a job was queued.
+    pub work: Notify,
+    /// Where code is read: CPU work never runs on the event loop.
+    pub cpu: rayon::ThreadPool,
+    settings: RwLock<Arc<Settings>>,
+}
+
+impl Context {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// When the folders or the thread pool cannot be made.
+    #[expect(clippy::too_many_arguments, reason = "each part is made by the binary, once")]
+    pub fn new(
+        store: Arc<dyn Store>,
+        forges: Forges,
+        git: git::Git,
+        clock: Arc<dyn Clock>,
+        gateway: gateway::Gateway,
+        sandbox: Arc<dyn runner::sandbox::Sandbox>,
+        paths: Paths,
+        worker: String,
+        settings: Settings,
+    ) -> Result<Arc<Self>> {
+        for dir in [&paths.data, &paths.mirrors(), &paths.runs()] {
+            std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+        }
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cpu = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|n| format!("scan-{n}"))
+            .build()
+            .context("cannot start the threads that read code")?;
+        Ok(Arc::new(Self {
+            store,
+            forges,
+            git,
+            clock,
+            gateway,
+            sandbox,
+            paths,
+            worker,
+            live: Live::default(),
+            nudge: Notify::new(),
+            work: Notify::new(),
+            cpu,
+            settings: RwLock::new(Arc::new(settings)),
+        }))
+    }
+
+    /// The present.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts new settings in force; what runs already keeps the old ones.
+    pub fn set_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.nudge.notify_waiters();
+    }
+
+    /// Runs CPU work on the scanning threads and waits for it without blocking the event loop.
+    ///
+    /// # Errors
+    /// When the work panicked.
+    pub async fn on_cpu<T: Send + 'static>(self: &Arc<Self>, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        self.cpu.spawn(move || {
+            let _ = tx.send(work());
+        });
+        rx.await.context("reading code failed unexpectedly; this is a bug worth reporting")
+    }
+}
+
+/// The code hosts that are configured.
+#[derive(Clone, Default)]
+pub struct Forges {
+    /// GitHub.
+    pub github: Option<Arc<dyn Forge>>,
+    /// Folders on this machine.
+    pub local: Option<Arc<dyn Forge>>,
+}
+
+impl Forges {
+    /// The one that hosts `repository`.
+    ///
+    /// # Errors
+    /// When it is not configured.
+    pub fn of(&self, repository: &RepoName) -> Result<&Arc<dyn Forge>> {
+        let (forge, mend) = if repository.is_local() {
+            (&self.local, "start ccm with its folder: `ccm serve PATH`")
+        } else {
+            (&self.github, "add a [github] section with a token to ccm.toml")
+        };
+        forge.as_ref().with_context(|| format!("no code host is configured for {repository}; {mend}"))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Forge>> {
+        self.github.iter().chain(self.local.iter())
+    }
+}
+
+/// The folders of one installation.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// Everything durable is below it.
+    pub data: PathBuf,
+    /// This program, which is also the sandbox's bridge to the gateway.
+    pub program: PathBuf,
+}
+
+impl Paths {
+    /// Bare mirrors.
+    #[must_use]
+    pub fn mirrors(&self) -> PathBuf {
+        self.data.join("mirrors")
+    }
+
+    /// The mirror of one repository.
+    #[must_use]
+    pub fn mirror(&self, repository: &RepoName) -> PathBuf {
+        self.mirrors().join(format!("{}.git", repository.as_str().replace('/', "~")))
+    }
+
+    /// Checkouts, homes and sockets of runs.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.data.join("runs")
+    }
+
+    /// One run's folder: `checkout`, `home`, `gateway.sock`.
+    #[must_use]
+    pub fn run(&self, run: &RunId) -> PathBuf {
+        self.runs().join(run.as_str())
+    }
+
+    /// Whether `path` lies below the runs' folder: nothing else is ever deleted.
+    #[must_use]
+    pub fn owns(&self, path: &Path) -> bool {
+        path.starts_with(self.runs()) && path != self.runs()
+    }
+}
+
+/// The agents at work in this process: how to speak to them and how to stop them.
+#[derive(Default)]
+pub struct Live {
+    runs: Mutex<HashMap<RunId, LiveRun>>,
+}
+
+/// One agent at work.
+#[derive(Clone)]
+pub struct LiveRun {
+    /// Messages and interrupts; bounded.
+    pub inbox: mpsc::Sender<runner::session::Inbox>,
+    /// Stops it.
+    pub cancel: CancellationToken,
+}
+
+impl Live {
+    /// Enters a run; it leaves when the guard is dropped.
+    #[must_use]
+    pub fn enter(self: &Live, run: RunId, live: LiveRun) -> LiveGuard<'_> {
+        self.lock().insert(run.clone(), live);
+        LiveGuard { live: self, run }
+    }
+
+    /// One run, if it is at work here.
+    #[must_use]
+    pub fn get(&self, run: &RunId) -> Option<LiveRun> {
+        self.lock().get(run).cloned()
+    }
+
+    /// The runs at work here.
+    #[must_use]
+    pub fn all(&self) -> Vec<RunId> {
+        self.lock().keys().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, LiveRun>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a run in [`Live`] while it works.
+pub struct LiveGuard<'a> {
+    live: &'a Live,
+    run: RunId,
+}
+
+impl Drop for LiveGuard<'_> {
+    fn drop(&mut self) {
+        self.live.lock().remove(&self.run);
+    }
+}

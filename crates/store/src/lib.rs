@@ -8,8 +8,10 @@
 //! lost its lease can commit nothing; every list has a bound.
 //!
 //! **Design.** [`Store`] is the trait; [`sqlite`] is the embedded implementation; the SQL keeps to the subset that
-//! PostgreSQL shares. [`contract`] holds the test suite that every implementation passes.
+//! PostgreSQL shares. The module `contract`, compiled for tests only, holds the suite that every implementation passes.
 
+#[cfg(test)]
+mod contract;
 pub mod sqlite;
 
 use std::time::Duration;
@@ -37,7 +39,9 @@ pub enum StoreError {
     #[error("the disk is full; free some space at {0} and nothing is lost")]
     DiskFull(String),
     /// The database was written by a newer version of this program.
-    #[error("the database {path} was written by a newer version of ccm (it has migration {found}); update ccm, or point --data-dir elsewhere")]
+    #[error(
+        "the database {path} was written by a newer version of ccm (it has migration {found}); update ccm, or point --data-dir elsewhere"
+    )]
     Newer {
         /// The database.
         path: String,
@@ -189,11 +193,14 @@ pub struct TaskFilter {
     pub stages: Vec<Stage>,
     /// Only this repository.
     pub repository: Option<RepoName>,
-    /// Only titles and bodies that contain this, ignoring case.
+    /// Only titles and bodies that contain this (its first [`SEARCH_CHARS`] characters), ignoring case.
     pub search: Option<String>,
     /// At most so many; 0: [`MAX_ROWS`].
     pub limit: usize,
 }
+
+/// How much of a search counts: characters.
+pub const SEARCH_CHARS: usize = 1_000;
 
 /// The most rows any list returns.
 pub const MAX_ROWS: usize = 100_000;
@@ -267,12 +274,12 @@ pub trait Store: Send + Sync + 'static {
     async fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError>;
     /// Tasks by descending points, then age, then id.
     async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<Task>, StoreError>;
-    /// How many tasks there are in each stage.
+    /// How many tasks there are in each stage; every stage in the order of the board, also those without tasks.
     async fn stage_counts(&self) -> Result<Vec<(Stage, u64)>, StoreError>;
 
     /// One run.
     async fn run(&self, id: &RunId) -> Result<Option<Run>, StoreError>;
-    /// The runs of a task (oldest first), or with `None` the newest `limit` runs of all.
+    /// The newest `limit` runs (0: [`MAX_ROWS`]): of a task, oldest first; with `None` of all, newest first.
     async fn runs(&self, task: Option<&TaskId>, limit: usize) -> Result<Vec<Run>, StoreError>;
     /// Replaces a run without touching its task, under a lease.
     async fn update_run(&self, lease: &Lease, run: &Run) -> Result<(), StoreError>;
@@ -313,17 +320,18 @@ pub trait Store: Send + Sync + 'static {
     async fn intent(&self, id: &str) -> Result<Option<WriteIntent>, StoreError>;
     /// Inserts or replaces a write intent.
     async fn put_intent(&self, intent: &WriteIntent) -> Result<(), StoreError>;
-    /// The intents that are not done, oldest first.
+    /// The intents that are not done, given-up ones included, oldest first.
     async fn open_intents(&self) -> Result<Vec<WriteIntent>, StoreError>;
 
     /// A small value under (`space`, `key`), unless it has expired at `now`.
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
     /// Writes a small value, with the time it expires.
-    async fn put_note(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>) -> Result<(), StoreError>;
+    async fn put_note(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>)
+    -> Result<(), StoreError>;
     /// Forgets a small value; says whether it was there.
     async fn take_note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
     /// Deletes what has expired at `now`, transcripts of runs that finished before `keep_after`, and events before
-    /// it that belong to final tasks.
+    /// it that belong to final tasks or to no task.
     async fn tidy(&self, now: Timestamp, keep_after: Timestamp) -> Result<(), StoreError>;
 
     /// Listens to what this process commits.

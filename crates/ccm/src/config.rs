@@ -1,0 +1,273 @@
+//! `ccm.toml`: reading, checking, and saying what is wrong with it.
+//!
+//! No secret stands in the file: it names environment variables and files. Nothing in it is expanded.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use backlog::names::RepoName;
+use backlog::rank::RankPolicy;
+use pipeline::settings::{AgentSettings, Limits, Proposals, SandboxSettings, Settings, Sources, Verification};
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// The configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The repositories on GitHub; left out, only local folders are worked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub github: Option<GitHub>,
+    /// The dashboard and the database.
+    pub server: Server,
+    /// Where work is found.
+    pub sources: Sources,
+    /// How it is proposed.
+    pub proposals: Proposals,
+    /// Who does it, by name; `default` is used where nothing else is said.
+    pub agents: BTreeMap<String, AgentSettings>,
+    /// Where the agents' model calls go.
+    pub model: Model,
+    /// What confines agents and checks.
+    pub sandbox: SandboxSettings,
+    /// What their work must satisfy.
+    pub verification: Verification,
+    /// How much happens at once, and how often.
+    pub limits: Limits,
+    /// The weights of ranking, in percent of their default effect.
+    pub rank: RankPolicy,
+}
+
+/// `[github]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GitHub {
+    /// The REST interface; of GitHub Enterprise Server `https://HOST/api/v3`.
+    pub api_url: String,
+    /// The environment variable that holds the token.
+    pub token_env: String,
+    /// Where proposals go; left out, into the repository itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager_repository: Option<String>,
+    /// Globs over what the token can see; `!org/secret` excludes.
+    pub repositories: Vec<String>,
+}
+
+impl Default for GitHub {
+    fn default() -> Self {
+        Self {
+            api_url: "https://api.github.com".to_owned(),
+            token_env: "GITHUB_TOKEN".to_owned(),
+            manager_repository: None,
+            repositories: Vec::new(),
+        }
+    }
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Where the dashboard listens.
+    pub listen: String,
+    /// The database, `sqlite:///absolute/path.db`; left out, `ccm.db` in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:7878".to_owned(), database: None }
+    }
+}
+
+/// `[model]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// The Messages interface that the gateway forwards to.
+    pub base_url: String,
+    /// The environment variable that holds the key; agents never see it.
+    pub key_env: String,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { base_url: "https://api.anthropic.com".to_owned(), key_env: "ANTHROPIC_API_KEY".to_owned() }
+    }
+}
+
+/// A configuration and where it came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The file; `None` when there is none and the defaults are in force.
+    pub file: Option<PathBuf>,
+    /// What it says.
+    pub config: Config,
+}
+
+/// What is wrong with the configuration. Exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Reads the file that `--config` names, or the first that exists of the usual places.
+///
+/// # Errors
+/// [`ConfigError`] when a named file is not there or anything in it is not valid.
+pub fn load(named: Option<&Path>) -> Result<Loaded> {
+    let file = match named {
+        Some(file) if file.is_file() => Some(file.to_owned()),
+        Some(file) => {
+            let hint = "name another one with --config, or write one with `ccm init`";
+            return Err(ConfigError(format!("there is no configuration file {}; {hint}", file.display())).into());
+        }
+        None => usual_places().into_iter().find(|file| file.is_file()),
+    };
+    let Some(file) = file else { return Ok(Loaded { file: None, config: finished(Config::default())? }) };
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let config = parse(&text).map_err(|ConfigError(why)| ConfigError(format!("{}: {why}", file.display())))?;
+    Ok(Loaded { file: Some(file), config })
+}
+
+fn usual_places() -> Vec<PathBuf> {
+    let mut places = vec![PathBuf::from("ccm.toml")];
+    if let Ok(strategy) = etcetera::choose_base_strategy() {
+        places.push(etcetera::BaseStrategy::config_dir(&strategy).join("ccm").join("ccm.toml"));
+    }
+    places
+}
+
+/// Reads a configuration's text.
+///
+/// # Errors
+/// A sentence that names the place and, for an unknown key, the nearest known one.
+pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    let config = toml::from_str(text).map_err(|error| {
+        let mut why = error.to_string().trim_end().to_owned();
+        if let Some(hint) = nearest(error.message()) {
+            why.push_str(&format!("\nhelp: did you mean `{hint}`?"));
+        }
+        ConfigError(why)
+    })?;
+    finished(config)
+}
+
+/// The known key nearest to the unknown one that a message of serde names.
+fn nearest(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted.next().filter(|_| message.starts_with("unknown"))?;
+    let (similarity, key) = quoted
+        .map(|known| (strsim::jaro_winkler(unknown, known), known))
+        .max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (similarity > 0.7).then(|| key.to_owned())
+}
+
+/// Adds the agent `default` where it is missing, and checks what types cannot say.
+fn finished(mut config: Config) -> Result<Config, ConfigError> {
+    config.agents.entry("default".to_owned()).or_default();
+    let wrong = |what: String| Err(ConfigError(what));
+    for (name, agent) in &config.agents {
+        if !(agent.max_cost_usd.is_finite() && (0.0..=10_000.0).contains(&agent.max_cost_usd)) {
+            return wrong(format!("agents.{name}.max_cost_usd must be between 0 and 10000"));
+        }
+        if agent.kind == pipeline::settings::AgentKind::Command && agent.program.is_none() {
+            return wrong(format!("agents.{name} has kind \"command\" and needs a `program`"));
+        }
+        if agent.max_minutes == 0 || agent.max_silent_minutes == 0 || agent.max_turns == 0 {
+            return wrong(format!("agents.{name}: max_minutes, max_silent_minutes and max_turns must be at least 1"));
+        }
+    }
+    if config.sources.todo.tags.is_empty() && config.sources.todo.enabled {
+        return wrong("sources.todo.tags is empty; set sources.todo.enabled = false to leave comments alone".to_owned());
+    }
+    let limits = &config.limits;
+    for (name, value) in [
+        ("concurrent_runs", u64::from(limits.concurrent_runs)),
+        ("runs_per_repository", u64::from(limits.runs_per_repository)),
+        ("concurrent_repositories", u64::from(limits.concurrent_repositories)),
+        ("scan_seconds", limits.scan_seconds),
+        ("poll_seconds", limits.poll_seconds),
+    ] {
+        if value == 0 {
+            return wrong(format!("limits.{name} must be at least 1"));
+        }
+    }
+    if config.verification.max_attempts == 0 {
+        return wrong("verification.max_attempts must be at least 1".to_owned());
+    }
+    if let Some(github) = &config.github {
+        if github.repositories.is_empty() {
+            return wrong("github.repositories is empty; name what to watch, such as [\"me/*\"]".to_owned());
+        }
+        if let Some(name) = &github.manager_repository {
+            name.parse::<RepoName>().map_err(|error| ConfigError(format!("github.manager_repository: {error}")))?;
+        }
+        url(&github.api_url, "github.api_url")?;
+    }
+    url(&config.model.base_url, "model.base_url")?;
+    if let Some(database) = &config.server.database
+        && !database.starts_with("sqlite://")
+    {
+        return wrong(format!("server.database is `{database}`; this version knows sqlite:///absolute/path.db"));
+    }
+    Ok(config)
+}
+
+fn url(text: &str, key: &str) -> Result<(), ConfigError> {
+    if text.contains('@') {
+        return Err(ConfigError(format!("{key} must not hold a credential; name an environment variable instead")));
+    }
+    match text.parse::<http::Uri>() {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => Ok(()),
+        _ => Err(ConfigError(format!("{key} is `{text}`, which is no http or https address"))),
+    }
+}
+
+impl Config {
+    /// What the pipeline acts on.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            sources: self.sources.clone(),
+            proposals: self.proposals.clone(),
+            agents: self.agents.clone(),
+            sandbox: self.sandbox.clone(),
+            verification: self.verification.clone(),
+            limits: self.limits.clone(),
+            rank: self.rank,
+            manager_repository: self
+                .github
+                .as_ref()
+                .and_then(|github| github.manager_repository.as_ref())
+                .and_then(|name| name.parse().ok()),
+        }
+    }
+}
+
+/// A secret from the environment; `None` when the variable is not set or empty.
+#[must_use]
+pub fn secret(variable: &str) -> Option<SecretString> {
+    std::env::var(variable).ok().filter(|text| !text.trim().is_empty()).map(|text| text.trim().to_owned().into())
+}
+
+/// The JSON schema of the configuration file.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Config).to_value()
+}
+
+/// The data folder: the named one, else the XDG one.
+///
+/// # Errors
+/// When the home folder is not known.
+pub fn data_dir(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(dir) = named {
+        return std::path::absolute(dir).context("the data folder's path cannot be made absolute");
+    }
+    let strategy = etcetera::choose_base_strategy()
+        .map_err(|_| ConfigError("the home folder is not known; name a data folder with --data-dir".to_owned()))?;
+    Ok(etcetera::BaseStrategy::data_dir(&strategy).join("ccm"))
+}

@@ -1,0 +1,48 @@
+//! Printing: data on standard output, everything else on standard error.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::Result;
+use tracing_subscriber::EnvFilter;
+
+/// One line of data. A reader that has gone away is no error.
+pub fn line(text: &str) {
+    let _ = writeln!(anstream::stdout(), "{text}");
+}
+
+/// A JSON document as data.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn json(value: &impl serde::Serialize) -> Result<u8> {
+    line(&serde_json::to_string_pretty(value)?);
+    Ok(crate::DONE)
+}
+
+/// A remark for people, on standard error.
+pub fn remark(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Starts the log on standard error: warnings only, more with `-v`, or as `RUST_LOG` says.
+pub fn logging(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug,hyper=info,sqlx=info,h2=info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+}
+
+/// A table for people; its width is the terminal's.
+#[must_use]
+pub fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(head).add_rows(rows);
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    }
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,230 @@
+//! GitHub (and GitHub Enterprise Server) over REST, with a token.
+//!
+//! **Definition.** [`GitHub`] is the [`Forge`] of an account on one server. It knows GitHub's JSON; nobody else does.
+//!
+//! **Wanted properties.** Fast and polite: unchanged things cost nothing, every published limit is kept with room to
+//! spare, nothing is created twice, the token leaves for one origin only and stands in no text.
+//!
+//! **Design.** `client` sends one request, `governor` says when, `conditional` asks only for changes, `writes` creates
+//! once; `repositories`, `issues`, `pulls` and `checks` are the calls. What has to survive a restart is in the
+//! [`Ledger`].
+
+mod checks;
+mod client;
+mod conditional;
+mod governor;
+mod issues;
+mod model;
+mod pulls;
+mod repositories;
+mod writes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use backlog::approval::Permission;
+use backlog::names::{RepoName, TaskId};
+use backlog::review::PullStatus;
+use backlog::task::{IssueLink, Pull};
+use backlog::time::{Clock, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::{
+    Activity, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Ledger, LimitView, PullDraft, RepositoryView,
+};
+use client::{Client, Parts};
+use governor::{Governor, RealSleep};
+pub use governor::{Limits, Sleep};
+use repositories::Selection;
+use writes::Locks;
+
+/// How to reach GitHub, and what of it is meant.
+#[derive(Clone, Debug)]
+pub struct GitHubConfig {
+    /// `https://api.github.com`, or `https://host/api/v3` of an enterprise server.
+    pub api_url: Url,
+    /// Where git repositories are; `None` derives it from `api_url`.
+    pub git_url: Option<Url>,
+    /// The token.
+    pub token: SecretString,
+    /// Globs over `owner/name`; those with `!` take away.
+    pub repositories: Vec<String>,
+    /// The key of the hidden markers. Who loses it loses the markers, not the intents.
+    pub marker_key: SecretString,
+    /// An address where GitHub's operators reach whoever runs this.
+    pub contact: String,
+    /// The paces.
+    pub limits: Limits,
+}
+
+/// Why a configuration cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A pattern of repositories is none.
+    #[error("`{0}` selects no repositories: {1}")]
+    Pattern(String, String),
+    /// The token, the contact or the system does not allow a client.
+    #[error("GitHub cannot be reached with this configuration: {0}")]
+    Client(String),
+}
+
+/// See the module.
+pub struct GitHub {
+    client: Client,
+    git_url: Url,
+    marker_key: SecretString,
+    selection: Selection,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    locks: Locks,
+    labels: Mutex<BTreeSet<(RepoName, String)>>,
+    permissions: Mutex<Permissions>,
+}
+
+type Permissions = BTreeMap<(RepoName, String), (Permission, Timestamp)>;
+
+impl GitHub {
+    /// The GitHub of this configuration. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`SetupError`] when a pattern or the token cannot be one.
+    pub fn new(config: GitHubConfig, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
+        Self::with_sleep(config, ledger, clock, Arc::new(RealSleep))
+    }
+
+    /// As [`GitHub::new`], with an own way to let time pass: a test moves its clock instead of waiting.
+    ///
+    /// # Errors
+    /// As [`GitHub::new`].
+    pub fn with_sleep(
+        config: GitHubConfig,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        sleep: Arc<dyn Sleep>,
+    ) -> Result<Self, SetupError> {
+        let GitHubConfig { api_url, git_url, token, repositories, marker_key, contact, limits } = config;
+        let governor = Governor::new(limits.clone(), Arc::clone(&ledger), Arc::clone(&clock), sleep);
+        let git_url = git_url.unwrap_or_else(|| derived_git_url(&api_url));
+        let user_agent = format!("ccm/{} (Claude Code Manager; {contact})", env!("CARGO_PKG_VERSION"));
+        let (ledger_of_client, clock_of_client) = (Arc::clone(&ledger), Arc::clone(&clock));
+        let parts =
+            Parts { api_url, token, user_agent, limits, governor, ledger: ledger_of_client, clock: clock_of_client };
+        Ok(Self {
+            client: Client::new(parts).map_err(SetupError::Client)?,
+            git_url,
+            marker_key,
+            selection: Selection::new(&repositories)?,
+            ledger,
+            clock,
+            locks: Locks::default(),
+            labels: Mutex::default(),
+            permissions: Mutex::default(),
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.marker_key.expose_secret().as_bytes()
+    }
+
+    fn labels(&self) -> MutexGuard<'_, BTreeSet<(RepoName, String)>> {
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn permissions(&self) -> MutexGuard<'_, Permissions> {
+        self.permissions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where git is when only the API's address is known.
+fn derived_git_url(api_url: &Url) -> Url {
+    let mut url = api_url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let path = url.path().trim_end_matches('/').trim_end_matches("/api/v3").to_owned();
+    url.set_path(&path);
+    if url.host_str() == Some("api.github.com") && url.set_host(Some("github.com")).is_err() {
+        return api_url.clone();
+    }
+    url
+}
+
+#[async_trait]
+impl Forge for GitHub {
+    fn has_issues(&self) -> bool {
+        true
+    }
+
+    async fn login(&self) -> Result<String, ForgeError> {
+        Ok(self.client.account().await?.login.clone())
+    }
+
+    async fn repositories(&self) -> Result<Vec<RepositoryView>, ForgeError> {
+        self.repositories_of_selection().await
+    }
+
+    async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError> {
+        self.repository_view(name).await
+    }
+
+    async fn git_access(&self, name: &RepoName) -> Result<GitAccess, ForgeError> {
+        let mut url = self.git_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend([name.owner(), &format!("{}.git", name.name())]);
+        }
+        let login = Some(("x-access-token".to_owned(), self.client.token().clone()));
+        Ok(GitAccess { url: url.to_string(), login })
+    }
+
+    async fn permission(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError> {
+        self.permission_of(repository, login).await
+    }
+
+    async fn ensure_issue(&self, draft: &IssueDraft) -> Result<IssueView, ForgeError> {
+        self.ensure_issue_of(draft).await
+    }
+
+    async fn changed_issues(&self, repository: &RepoName, since: Timestamp) -> Result<Vec<IssueView>, ForgeError> {
+        self.changed_issues_of(repository, since).await
+    }
+
+    async fn activity(&self, issue: &IssueLink) -> Result<Vec<Activity>, ForgeError> {
+        self.activity_of(issue).await
+    }
+
+    async fn update_issue(&self, issue: &IssueLink, patch: &IssuePatch) -> Result<(), ForgeError> {
+        self.update_issue_of(issue, patch).await
+    }
+
+    async fn ensure_comment(&self, issue: &IssueLink, task: &TaskId, name: &str, body: &str) -> Result<(), ForgeError> {
+        self.ensure_comment_of(issue, task, name, body).await
+    }
+
+    async fn ensure_pull_request(&self, draft: &PullDraft) -> Result<Pull, ForgeError> {
+        self.ensure_pull_request_of(draft).await
+    }
+
+    async fn pull_status(&self, repository: &RepoName, pull: &Pull, _base: &str) -> Result<PullStatus, ForgeError> {
+        self.pull_status_of(repository, pull).await
+    }
+
+    async fn merge(&self, repository: &RepoName, pull: &Pull, base: &str, message: &str) -> Result<(), ForgeError> {
+        self.merge_of(repository, pull, base, message).await
+    }
+
+    async fn close_pull(&self, repository: &RepoName, pull: &Pull) -> Result<(), ForgeError> {
+        self.close_pull_of(repository, pull).await
+    }
+
+    fn limits(&self) -> Vec<LimitView> {
+        self.client.governor.view()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,483 @@
+//! One request to GitHub and its answer.
+//!
+//! **Definition.** [`Client`] sends requests under the [`Governor`]'s permits, repeats reads, follows redirects and
+//! pages on the same origin, and turns whatever comes back into an [`Answer`] or a [`Failure`].
+//!
+//! **Wanted properties.** The token goes to one origin only and stands in no error; every body, page list and
+//! redirect chain has a bound; a write is never repeated here.
+//!
+//! **Known races.** A connection that breaks after a request was written leaves open whether it was executed:
+//! [`Failure::Ambiguous`], which only `writes` may resolve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backlog::time::{Clock, Timestamp};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LINK, LOCATION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use super::conditional::{Flights, Stored};
+use super::governor::{Governor, Limits, Permit, Traffic, classify};
+use super::model::{ErrorBody, User};
+use crate::{ForgeError, Ledger, LedgerError};
+
+/// The API version that is asked for (R45).
+pub(super) const API_VERSION: &str = "2022-11-28";
+/// The media type that is asked for.
+pub(super) const ACCEPT: &str = "application/vnd.github+json";
+/// How many redirects a read follows.
+const HOPS: u32 = 5;
+
+/// Why a request gave no usable answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// A limit; nothing was executed.
+    Limited { until: Timestamp },
+    /// An answer in the 4xx that is no limit; nothing was executed.
+    Refused(Refusal),
+    /// The server was not reached; nothing was executed.
+    NotSent(String),
+    /// Executed or not, nobody knows.
+    Ambiguous(String),
+    /// A write was answered by a redirect; nothing was executed.
+    Moved,
+    /// The answer makes no sense; what was asked may have been executed.
+    Unexpected(String),
+    /// Our own memory failed.
+    Memory(LedgerError),
+}
+
+/// A refusal.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// Method and path.
+    pub(super) what: String,
+    /// What GitHub said, in one line.
+    pub(super) said: String,
+    /// The permissions that would do, from `X-Accepted-GitHub-Permissions`.
+    pub(super) needs: Option<String>,
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::Memory(error)
+    }
+}
+
+impl From<Failure> for ForgeError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Limited { until } => Self::Limited { until },
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::NotSent(why) | Failure::Ambiguous(why) => Self::Transient { why, retry_at: None },
+            Failure::Moved => Self::Conflict("the repository has a new name; update the configuration".to_owned()),
+            Failure::Unexpected(what) => Self::Unexpected(what),
+            Failure::Memory(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for ForgeError {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { status, what, said, needs } = refusal;
+        match status.as_u16() {
+            401 => Self::BadCredential(said),
+            403 => {
+                let needs = needs.map(|needs| format!("; the credential needs {needs}")).unwrap_or_default();
+                Self::Denied { what, why: format!("{said}{needs}") }
+            }
+            404 => Self::NotFound(what),
+            410 if said.contains("deleted") => Self::NotFound(what),
+            409 => Self::Conflict(said),
+            410 => Self::Denied { what, why: format!("{said}; switch issues on in the repository's settings") },
+            451 => Self::Denied { what, why: format!("{said}; the repository is blocked for legal reasons") },
+            422 if said.contains("already") => Self::Conflict(said),
+            code => Self::Unexpected(format!("{code} to {what}: {said}")),
+        }
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// What was asked, for errors.
+    pub(super) what: String,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Failure::Unexpected(format!("{} was answered with something that is not the JSON it should be ({error})", self.what))
+        })
+    }
+}
+
+/// The account behind the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) id: u64,
+    pub(super) login: String,
+}
+
+impl Account {
+    pub(super) fn is(&self, user: &User) -> bool {
+        user.id == self.id || (user.id == 0 && user.login.eq_ignore_ascii_case(&self.login))
+    }
+}
+
+/// See the module.
+pub(super) struct Client {
+    http: reqwest::Client,
+    api_url: Url,
+    token: SecretString,
+    authorization: HeaderValue,
+    /// Names the token without telling it.
+    token_hash: String,
+    user_agent: HeaderValue,
+    limits: Limits,
+    account: OnceCell<Account>,
+    pub(super) flights: Flights,
+    pub(super) governor: Governor,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// What a client is made of.
+pub(super) struct Parts {
+    pub(super) api_url: Url,
+    pub(super) token: SecretString,
+    pub(super) user_agent: String,
+    pub(super) limits: Limits,
+    pub(super) governor: Governor,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Client {
+    /// A client; `Err` says in a sentence why it cannot be one.
+    pub(super) fn new(parts: Parts) -> Result<Self, String> {
+        let Parts { api_url, token, user_agent, limits, governor, ledger, clock } = parts;
+        if token.expose_secret().trim().is_empty() {
+            return Err("the token is empty".to_owned());
+        }
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| "the token holds a character that no token has, such as a line end".to_owned())?;
+        authorization.set_sensitive(true);
+        let user_agent =
+            HeaderValue::from_str(&user_agent).map_err(|_| "the contact holds a character that no header has".to_owned())?;
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(limits.connect_timeout)
+            .timeout(limits.request_timeout)
+            .pool_idle_timeout(Duration::from_secs(30));
+        if is_loopback(&api_url) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| format!("the HTTP client cannot start: {error}"))?;
+        let token_hash = backlog::names::digest(&["github token", token.expose_secret()]);
+        Ok(Self {
+            http,
+            api_url,
+            token,
+            authorization,
+            token_hash,
+            user_agent,
+            limits,
+            account: OnceCell::new(),
+            flights: Flights::default(),
+            governor,
+            ledger,
+            clock,
+        })
+    }
+
+    pub(super) fn token(&self) -> &SecretString {
+        &self.token
+    }
+
+    /// The address of an API path with its query.
+    pub(super) fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.api_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// The account behind the token, asked once. Loads what the governor remembers before and after.
+    pub(super) async fn account(&self) -> Result<&Account, Failure> {
+        let ask = || async {
+            self.governor.remember_under(format!("token:{}", self.token_hash)).await?;
+            let answer = self.read(self.url(&["user"], &[]), None).await?;
+            let user: User = answer.json()?;
+            if user.login.is_empty() {
+                return Err(Failure::Unexpected("GitHub does not say whose token it is".to_owned()));
+            }
+            let host = self.api_url.host_str().unwrap_or_default();
+            self.governor.remember_under(format!("user:{host}:{}", user.id)).await?;
+            Ok(Account { id: user.id, login: user.login })
+        };
+        self.account.get_or_try_init(ask).await
+    }
+
+    /// Sends a read, again after what may pass (R24), following redirects on the same origin (R32). With `stored`
+    /// it is conditional and may give a 304.
+    pub(super) async fn read(&self, url: Url, stored: Option<&Stored>) -> Result<Answer, Failure> {
+        let (mut url, mut hops, mut tries) = (url, 0, 0);
+        loop {
+            let permit = self.governor.admit(Traffic::Read).await?;
+            let answer = match self.exchange(&permit, Method::GET, &url, None, stored).await {
+                Err(Failure::NotSent(why) | Failure::Ambiguous(why)) => {
+                    drop(permit);
+                    tries += 1;
+                    if tries >= self.limits.tries {
+                        return Err(Failure::NotSent(why));
+                    }
+                    self.governor.back_off(tries).await;
+                    continue;
+                }
+                answer => answer?,
+            };
+            if !is_redirect(answer.status) {
+                return Ok(answer);
+            }
+            hops += 1;
+            url = self.same_origin(&url, answer.header(LOCATION).unwrap_or_default())?;
+            if hops > HOPS {
+                return Err(Failure::Unexpected(format!("{} was redirected more than {HOPS} times", answer.what)));
+            }
+        }
+    }
+
+    /// Sends one write, once, under a permit that was got for it. A redirect is [`Failure::Moved`].
+    pub(super) async fn send(
+        &self,
+        permit: &Permit,
+        method: Method,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Answer, Failure> {
+        let answer = self.exchange(permit, method, url, body, None).await?;
+        if is_redirect(answer.status) { Err(Failure::Moved) } else { Ok(answer) }
+    }
+
+    /// One write that may be repeated without harm.
+    pub(super) async fn edit(
+        &self,
+        traffic: Traffic,
+        method: Method,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Answer, Failure> {
+        self.account().await?;
+        let permit = self.governor.admit(traffic).await?;
+        self.send(&permit, method, url, body).await
+    }
+
+    async fn exchange(
+        &self,
+        permit: &Permit,
+        method: Method,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+        stored: Option<&Stored>,
+    ) -> Result<Answer, Failure> {
+        let what = format!("{method} {}", url.path());
+        let mut request = self
+            .http
+            .request(method.clone(), url.clone())
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(USER_AGENT, self.user_agent.clone())
+            .header("accept", ACCEPT)
+            .header("x-github-api-version", API_VERSION);
+        if let Some(stored) = stored {
+            request = match (&stored.etag, &stored.last_modified) {
+                (Some(etag), _) => request.header(IF_NONE_MATCH, etag),
+                (None, Some(at)) => request.header(IF_MODIFIED_SINCE, at),
+                (None, None) => request,
+            };
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let started = tokio::time::Instant::now();
+        let got = self.receive(request, &what).await;
+        let status = got.as_ref().map_or("error", |answer| status_class(answer.status));
+        let conditional = if stored.is_some() { "true" } else { "false" };
+        metrics::counter!("ccm_github_requests_total", "method" => method.to_string(), "status_class" => status,
+            "conditional" => conditional)
+        .increment(1);
+        metrics::histogram!("ccm_github_request_duration_seconds").record(started.elapsed().as_secs_f64());
+        self.judge(permit, got?).await
+    }
+
+    /// Sends and reads the whole body, up to the bound (R33).
+    async fn receive(&self, request: reqwest::RequestBuilder, what: &str) -> Result<Answer, Failure> {
+        let broken = |error: reqwest::Error| {
+            let why = self.redact(&format!("{what}: {}", chain(&error.without_url())));
+            Failure::Ambiguous(why)
+        };
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_builder() => return Err(Failure::Unexpected(self.redact(&chain(&error.without_url())))),
+            Err(error) if error.is_connect() => {
+                return Err(Failure::NotSent(self.redact(&format!("{what}: {}", chain(&error.without_url())))));
+            }
+            Err(error) => return Err(broken(error)),
+        };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > self.limits.body_bytes {
+                let most = self.limits.body_bytes;
+                return Err(Failure::Unexpected(format!("the answer to {what} is longer than {most} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: Bytes::from(body),
+            what: what.to_owned(),
+        })
+    }
+
+    /// What an answer means: limits go to the governor, refusals and failures become errors.
+    async fn judge(&self, permit: &Permit, answer: Answer) -> Result<Answer, Failure> {
+        self.governor.observe(answer.status, &answer.headers).await?;
+        for alarm in ["deprecation", "sunset"] {
+            if let Some(value) = answer.header(alarm) {
+                tracing::warn!(what = answer.what, header = alarm, value, "GitHub announces the end of what we use");
+            }
+        }
+        if let Some(limit) = classify(answer.status, &answer.headers, &answer.body, self.clock.now()) {
+            let until = self.governor.limited(limit, &answer.headers, permit).await?;
+            return Err(Failure::Limited { until });
+        }
+        if answer.status.is_server_error() {
+            return Err(Failure::Ambiguous(format!("{} was answered with {}", answer.what, answer.status.as_u16())));
+        }
+        if answer.status.is_client_error() {
+            return Err(Failure::Refused(Refusal {
+                status: answer.status,
+                said: self.redact(&ErrorBody::read(&answer.body).sentence()),
+                needs: answer.header("x-accepted-github-permissions").map(|needs| self.redact(needs)),
+                what: answer.what,
+            }));
+        }
+        self.governor.succeeded(permit).await?;
+        Ok(answer)
+    }
+
+    /// Reads plain text that GitHub may keep on another host, such as a job's log: the redirect there is followed
+    /// once, without the token and never from TLS to plain text.
+    pub(super) async fn read_text(&self, url: Url) -> Result<String, Failure> {
+        self.account().await?;
+        let permit = self.governor.admit(Traffic::Read).await?;
+        let mut answer = self.exchange(&permit, Method::GET, &url, None, None).await?;
+        if is_redirect(answer.status) {
+            let target = url.join(answer.header(LOCATION).unwrap_or_default());
+            let target = target.map_err(|_| Failure::Unexpected(format!("{} was redirected to nowhere", answer.what)))?;
+            let same = target.origin() == self.api_url.origin();
+            if target.scheme() != "https" && self.api_url.scheme() == "https" {
+                return Err(Failure::Unexpected(format!("{} was redirected to an address without TLS", answer.what)));
+            }
+            let request = self.http.get(target.clone()).header(USER_AGENT, self.user_agent.clone());
+            let request = if same { request.header(AUTHORIZATION, self.authorization.clone()) } else { request };
+            answer = self.receive(request, &format!("GET {}", target.path())).await?;
+            if !answer.status.is_success() {
+                return Err(Failure::NotSent(format!("{} was answered with {}", answer.what, answer.status.as_u16())));
+            }
+        }
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// An address from a header, if it stays on the origin that the token belongs to.
+    fn same_origin(&self, from: &Url, to: &str) -> Result<Url, Failure> {
+        let url = from.join(to).ok().filter(|url| url.origin() == self.api_url.origin());
+        url.ok_or_else(|| {
+            Failure::Unexpected(format!("GET {} leads to another host; that is refused, the token stays here", from.path()))
+        })
+    }
+
+    /// The next page, from the `Link` header (R44).
+    pub(super) fn next_page(&self, url: &Url, answer: &Answer) -> Result<Option<Url>, Failure> {
+        match answer.header(LINK).and_then(next_link) {
+            Some(next) => self.same_origin(url, next).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// `text` without the token, by value (R37).
+    pub(super) fn redact(&self, text: &str) -> String {
+        text.replace(self.token.expose_secret(), "[token]")
+    }
+
+    /// The validators of an answer.
+    pub(super) fn validators(answer: &Answer) -> (Option<String>, Option<String>) {
+        (answer.header(ETAG).map(str::to_owned), answer.header(LAST_MODIFIED).map(str::to_owned))
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+/// The address of `rel="next"` in a `Link` header.
+fn next_link(header: &str) -> Option<&str> {
+    header.split('<').skip(1).find_map(|link| {
+        let (address, rest) = link.split_once('>')?;
+        let mut parameters = rest.split([';', ',']).map(str::trim);
+        parameters.any(|parameter| matches!(parameter, "rel=\"next\"" | "rel=next")).then_some(address)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! Repositories, and who may do what in them.
+
+use std::collections::BTreeMap;
+
+use backlog::approval::Permission;
+use backlog::names::RepoName;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use http::StatusCode;
+use url::Url;
+
+use super::client::Failure;
+use super::model;
+use super::writes::PERMISSION_BELIEVED;
+use super::{GitHub, SetupError};
+use crate::{ForgeError, RepositoryView};
+
+/// Pages of one owner's repositories: 10,000 of them.
+const PAGES: usize = 100;
+/// How many permissions are remembered.
+const PERMISSIONS: usize = 10_000;
+
+/// Which repositories are meant: globs over `owner/name`, those with `!` take away. Case does not matter.
+pub(super) struct Selection {
+    include: Vec<String>,
+    wanted: GlobSet,
+    excluded: GlobSet,
+}
+
+/// Where to ask for the repositories of one pattern.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Listing {
+    /// One, by its name.
+    Exactly(RepoName),
+    /// All of one owner.
+    Owner(String),
+    /// Everything that the credential can see.
+    Everything,
+}
+
+impl Selection {
+    pub(super) fn new(patterns: &[String]) -> Result<Self, SetupError> {
+        let build = |patterns: &[&str]| {
+            let mut set = GlobSetBuilder::new();
+            for pattern in patterns {
+                let glob = GlobBuilder::new(pattern).case_insensitive(true).literal_separator(true).build();
+                set.add(glob.map_err(|error| SetupError::Pattern((*pattern).to_owned(), error.to_string()))?);
+            }
+            set.build().map_err(|error| SetupError::Pattern(patterns.join(", "), error.to_string()))
+        };
+        for pattern in patterns {
+            if pattern.trim_start_matches('!').split('/').count() != 2 {
+                return Err(SetupError::Pattern(pattern.clone(), "it should read owner/name".to_owned()));
+            }
+        }
+        let (excluded, include): (Vec<&str>, Vec<&str>) = patterns.iter().map(String::as_str).partition(|p| p.starts_with('!'));
+        let excluded: Vec<&str> = excluded.iter().map(|pattern| pattern.trim_start_matches('!')).collect();
+        Ok(Self {
+            wanted: build(&include)?,
+            excluded: build(&excluded)?,
+            include: include.into_iter().map(str::to_owned).collect(),
+        })
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        self.wanted.is_match(name) && !self.excluded.is_match(name)
+    }
+
+    /// What to ask for, without asking twice.
+    fn listings(&self) -> Vec<Listing> {
+        let is_glob = |text: &str| text.contains(['*', '?', '[', '{', '\\']);
+        let listing = |pattern: &String| match (pattern.parse::<RepoName>(), pattern.split_once('/')) {
+            (Ok(name), _) => Listing::Exactly(name),
+            (Err(_), Some((owner, _))) if !is_glob(owner) => Listing::Owner(owner.to_ascii_lowercase()),
+            _ => Listing::Everything,
+        };
+        let mut listings: Vec<Listing> = self.include.iter().map(listing).collect();
+        listings.sort();
+        listings.dedup();
+        listings
+    }
+}
+
+impl GitHub {
+    fn repository_url(&self, name: &RepoName, rest: &[&str]) -> Url {
+        self.client.url(&[["repos", name.owner(), name.name()].as_slice(), rest].concat(), &[])
+    }
+
+    pub(super) async fn repository_model(&self, name: &RepoName) -> Result<model::Repository, ForgeError> {
+        Ok(self.client.get_json(&self.repository_url(name, &[])).await?)
+    }
+
+    pub(super) async fn repositories_of_selection(&self) -> Result<Vec<RepositoryView>, ForgeError> {
+        let mut found = BTreeMap::new();
+        for listing in self.selection.listings() {
+            for repository in self.listed(&listing).await? {
+                let name = repository.full_name.clone();
+                // A repository that was renamed is still meant by its old, exact name.
+                if self.selection.takes(&name) || matches!(listing, Listing::Exactly(_)) {
+                    found.insert(name.to_ascii_lowercase(), repository);
+                }
+            }
+        }
+        found.retain(|name, _| !self.selection.excluded.is_match(name));
+        Ok(found.values().filter_map(view).collect())
+    }
+
+    async fn listed(&self, listing: &Listing) -> Result<Vec<model::Repository>, ForgeError> {
+        match listing {
+            Listing::Exactly(name) => match self.repository_model(name).await {
+                Err(error @ (ForgeError::NotFound(_) | ForgeError::Denied { .. })) => {
+                    tracing::warn!(repository = %name, %error, "the configuration names a repository that cannot be read");
+                    Ok(Vec::new())
+                }
+                found => Ok(vec![found?]),
+            },
+            Listing::Owner(owner) => self.of_owner(owner).await,
+            Listing::Everything => self.pages_of(&["user", "repos"], &[]).await,
+        }
+    }
+
+    async fn of_owner(&self, owner: &str) -> Result<Vec<model::Repository>, ForgeError> {
+        if self.client.account().await?.login.eq_ignore_ascii_case(owner) {
+            return self.pages_of(&["user", "repos"], &[("affiliation", "owner")]).await;
+        }
+        match self.pages_of(&["orgs", owner, "repos"], &[]).await {
+            Err(ForgeError::NotFound(_)) => {}
+            found => return found,
+        }
+        match self.pages_of(&["users", owner, "repos"], &[]).await {
+            Err(error @ ForgeError::NotFound(_)) => {
+                tracing::warn!(owner, %error, "the configuration names an owner that does not exist");
+                Ok(Vec::new())
+            }
+            found => found,
+        }
+    }
+
+    async fn pages_of(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Vec<model::Repository>, ForgeError> {
+        let query = [query, &[("per_page", "100")]].concat();
+        Ok(self.client.pages(self.client.url(segments, &query), PAGES).await?)
+    }
+
+    pub(super) async fn repository_view(&self, name: &RepoName) -> Result<RepositoryView, ForgeError> {
+        let repository = self.repository_model(name).await?;
+        view(&repository).ok_or_else(|| ForgeError::Unexpected(format!("a repository called `{}`", repository.full_name)))
+    }
+
+    /// What a user may do; asked every time.
+    pub(super) async fn permission_of(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError> {
+        let url = self.repository_url(repository, &["collaborators", login, "permission"]);
+        match self.client.get_json::<model::CollaboratorPermission>(&url).await {
+            Err(Failure::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => Ok(Permission::None),
+            found => Ok(role(&found?)),
+        }
+    }
+
+    /// What a user may do, as known at most ten minutes ago: good for showing and trusting notes, not for approvals.
+    pub(super) async fn known_permission(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError> {
+        let key = (repository.clone(), login.to_ascii_lowercase());
+        let now = self.now();
+        if let Some((permission, at)) = self.permissions().get(&key)
+            && now.since(*at) < PERMISSION_BELIEVED
+        {
+            return Ok(*permission);
+        }
+        let permission = self.permission_of(repository, login).await?;
+        let mut known = self.permissions();
+        if known.len() >= PERMISSIONS {
+            known.clear();
+        }
+        known.insert(key, (permission, now));
+        Ok(permission)
+    }
+}
+
+fn view(repository: &model::Repository) -> Option<RepositoryView> {
+    Some(RepositoryView {
+        name: repository.full_name.parse().ok()?,
+        default_branch: repository.default_branch.clone(),
+        archived: repository.archived || repository.disabled,
+        has_issues: repository.has_issues.unwrap_or(true),
+        can_push: repository.permissions.push,
+        path: None,
+    })
+}
+
+/// The role; an organisation's own role counts as the base role that GitHub gives beside it.
+fn role(found: &model::CollaboratorPermission) -> Permission {
+    let named = |name: &str| match name {
+        "admin" => Some(Permission::Admin),
+        "maintain" => Some(Permission::Maintain),
+        "write" => Some(Permission::Write),
+        "triage" => Some(Permission::Triage),
+        "read" => Some(Permission::Read),
+        "none" => Some(Permission::None),
+        _ => None,
+    };
+    named(&found.role_name).or_else(|| named(&found.permission)).unwrap_or(Permission::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(patterns: &[&str]) -> Selection {
+        Selection::new(&patterns.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn globs_select_and_exclude() {
+        let chosen = selection(&["me/*", "org/service-*", "Other/One", "!org/service-secret", "!me/*-old"]);
+        let table = [
+            ("me/a", true),
+            ("ME/A", true),
+            ("me/a-old", false),
+            ("org/service-a", true),
+            ("org/service-secret", false),
+            ("org/other", false),
+            ("other/one", true),
+            ("other/two", false),
+        ];
+        for (name, expected) in table {
+            assert_eq!(chosen.takes(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn patterns_ask_for_as_little_as_possible() {
+        let asked = selection(&["me/*", "Me/a*", "org/one", "o*/x", "*/*"]).listings();
+        let one: RepoName = "org/one".parse().unwrap();
+        assert_eq!(asked, [Listing::Exactly(one), Listing::Owner("me".to_owned()), Listing::Everything]);
+    }
+
+    #[test]
+    fn patterns_that_cannot_match_are_refused() {
+        for pattern in ["me", "a/b/c", "!x", "me/[", ""] {
+            assert!(Selection::new(&[pattern.to_owned()]).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn roles_of_every_kind_are_understood() {
+        let table = [
+            ("admin", "admin", Permission::Admin),
+            ("write", "maintain", Permission::Maintain),
+            ("read", "triage", Permission::Triage),
+            ("write", "our-own-role", Permission::Write),
+            ("read", "", Permission::Read),
+            ("none", "none", Permission::None),
+            ("", "", Permission::None),
+        ];
+        for (permission, role_name, expected) in table {
+            let found = model::CollaboratorPermission { permission: permission.to_owned(), role_name: role_name.to_owned() };
+            assert_eq!(role(&found), expected, "{permission} {role_name}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Text from a code host on its way to an agent.
+//!
+//! **Definition.** [`sanitize`] leaves exactly what a person sees: no HTML comments, no invisible characters, no
+//! characters that turn the reading direction around.
+//!
+//! **Wanted properties.** Nobody can tell an agent something that a reviewer of the same text does not see. The
+//! result of sanitizing twice is the result of sanitizing once.
+
+/// `text` without HTML comments, zero-width, direction-changing, tag and control characters.
+///
+/// A comment that is not closed reaches to the end, as it does on the page. Comments inside code fences go as well:
+/// losing an example is cheaper than a parser that an attacker may confuse.
+#[must_use]
+pub fn sanitize(text: &str) -> String {
+    let mut text: String = text.chars().filter(|c| !is_hidden(*c)).collect();
+    while let Some(from) = text.find("<!--") {
+        let to = text[from..].find("-->").map_or(text.len(), |n| from + n + "-->".len());
+        text.replace_range(from..to, "");
+    }
+    text
+}
+
+fn is_hidden(c: char) -> bool {
+    let control = c.is_control() && c != '\n' && c != '\t';
+    control
+        || matches!(c,
+            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{3164}'
+            | '\u{180b}'..='\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_person_sees_is_left() {
+        let table = [
+            ("plain\ttext\nwith ümläuts and 日本語", "plain\ttext\nwith ümläuts and 日本語"),
+            ("a<!-- do evil -->b", "ab"),
+            ("a<!-- never\nclosed", "a"),
+            ("<!-<!-- x -->- evil -->b", "b"),
+            ("<!\u{200b}-- evil -->b", "b"),
+            ("de\u{200b}le\u{2060}te\u{feff}", "delete"),
+            ("\u{202e}drawkcab\u{202c}\u{2066}\u{2069}", "drawkcab"),
+            ("tags\u{e0041}\u{e0042}", "tags"),
+            ("bell\u{7}\u{1b}[31m\r\n", "bell[31m\n"),
+        ];
+        for (given, expected) in table {
+            assert_eq!(sanitize(given), expected, "{given:?}");
+            assert_eq!(sanitize(&sanitize(given)), expected, "{given:?}, twice");
+        }
+    }
+}

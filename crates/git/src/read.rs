@@ -1,0 +1,320 @@
+//! Reading a mirror: trees, changes, blobs, blame and diffs. All answers are bounded or streamed.
+
+use std::ops::ControlFlow;
+
+use backlog::names::CommitId;
+use backlog::time::Timestamp;
+
+use crate::checkout::Author;
+use crate::error::GitError;
+use crate::mirror::Mirror;
+use crate::process::Call;
+
+mod blobs;
+
+pub use blobs::Blob;
+
+/// The most files that one listing returns.
+pub const MAX_FILES: usize = 200_000;
+/// The most bytes of diff text.
+pub const MAX_DIFF_BYTES: usize = 512 * 1024;
+
+/// Mode of a submodule's entry, a link to a commit elsewhere.
+const GITLINK: &str = "160000";
+
+/// The files of one commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// In the order of git, at most [`MAX_FILES`]; without submodules.
+    pub files: Vec<TreeFile>,
+    /// There are more files than that.
+    pub truncated: bool,
+}
+
+/// One file of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeFile {
+    /// The path from the top, with `/`; bytes that are no UTF-8 are replaced.
+    pub path: String,
+    /// The blob's object id, for [`Mirror::read_blobs`].
+    pub oid: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Octal: 0o100644, 0o100755 (executable) or 0o120000 (symbolic link).
+    pub mode: u32,
+}
+
+/// One file that differs between two commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The path as in [`TreeFile`].
+    pub path: String,
+    /// The new blob; `None` when the file was deleted.
+    pub oid: Option<String>,
+    /// What happened to it.
+    pub status: ChangeStatus,
+}
+
+/// What happened to a file. A rename is a deletion and an addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeStatus {
+    /// It is new.
+    Added,
+    /// Its content, mode or kind changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// Who wrote a line last, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blame {
+    /// The author of the commit.
+    pub author: Author,
+    /// When it was written, by the author's clock.
+    pub at: Timestamp,
+}
+
+/// The difference of two commits, for people and for limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diff {
+    /// A unified diff of at most [`MAX_DIFF_BYTES`], ending with a whole line.
+    pub text: String,
+    /// The text is not all.
+    pub truncated: bool,
+    /// Every changed file, also those beyond the text.
+    pub files: Vec<DiffFile>,
+}
+
+/// The extent of the change of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffFile {
+    /// The path as in [`TreeFile`].
+    pub path: String,
+    /// Lines added; 0 for binary files.
+    pub added: u64,
+    /// Lines removed; 0 for binary files.
+    pub removed: u64,
+    /// Git takes the content for binary.
+    pub binary: bool,
+}
+
+impl Mirror {
+    /// All files of `commit` with their sizes. Error: [`GitError::UnknownCommit`].
+    pub async fn files(&self, commit: &CommitId) -> Result<Tree, GitError> {
+        let mut tree = Tree {
+            files: Vec::new(),
+            truncated: false,
+        };
+        let call = self
+            .call(["ls-tree", "-r", "-l", "-z", "--full-tree", commit.as_str()])
+            .bulk();
+        call.records(&mut |record| {
+            if let Some(file) = tree_file(record) {
+                if tree.files.len() == MAX_FILES {
+                    tree.truncated = true;
+                    return ControlFlow::Break(());
+                }
+                tree.files.push(file);
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(tree)
+    }
+
+    /// The files that differ between two commits, without submodules. Errors: [`GitError::UnknownCommit`] when either
+    /// is not here, [`GitError::TooLarge`] beyond [`MAX_FILES`]: then list the files instead.
+    pub async fn changed(&self, from: &CommitId, to: &CommitId) -> Result<Vec<Change>, GitError> {
+        let args = [
+            "diff-tree",
+            "-r",
+            "-z",
+            "--raw",
+            "--no-renames",
+            "--ignore-submodules=none",
+        ];
+        let call = self.call(args).arg(from.as_str()).arg(to.as_str()).bulk();
+        let mut changes = Vec::new();
+        let mut entry: Option<(Option<String>, ChangeStatus)> = None;
+        let mut seen = 0;
+        call.records(&mut |record| {
+            let text = String::from_utf8_lossy(record);
+            if let Some(header) = text.strip_prefix(':').filter(|_| seen % 2 == 0) {
+                entry = change(header);
+            } else if let Some((oid, status)) = entry.take() {
+                changes.push(Change {
+                    path: text.into_owned(),
+                    oid,
+                    status,
+                });
+            }
+            seen += 1;
+            if changes.len() > MAX_FILES {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .await?;
+        if changes.len() > MAX_FILES {
+            return Err(GitError::TooLarge {
+                what: "the change",
+                limit: format!("{MAX_FILES} files"),
+            });
+        }
+        Ok(changes)
+    }
+
+    /// Who wrote line `line` (from 1) of `path` in `commit`; `None` when there is no such line.
+    pub async fn blame(&self, commit: &CommitId, path: &str, line: u64) -> Result<Option<Blame>, GitError> {
+        if line == 0 {
+            return Ok(None);
+        }
+        let lines = format!("-L{line},{line}");
+        let call = self.call(["blame", "--porcelain", &lines, commit.as_str(), "--", path]);
+        let (bytes, ended) = call.output().await?;
+        if ended.code != Some(0) {
+            let absent = ["no such path", "has only"]
+                .iter()
+                .any(|words| ended.stderr.contains(words));
+            return if absent { Ok(None) } else { Err(ended.into_error()) };
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let seconds = field("author-time").and_then(|time| time.parse::<i64>().ok());
+        let (Some(name), Some(seconds)) = (field("author"), seconds) else {
+            return Err(ended.garbled("blame without author or time"));
+        };
+        let email = field("author-mail")
+            .unwrap_or_default()
+            .trim_matches(['<', '>'])
+            .to_owned();
+        let at = Timestamp(seconds.saturating_mul(1000));
+        Ok(Some(Blame {
+            author: Author {
+                name: name.to_owned(),
+                email,
+            },
+            at,
+        }))
+    }
+
+    /// The difference from `base` to `head`, as they are (for a pull request's view, take the merge base first).
+    pub async fn diff(&self, base: &CommitId, head: &CommitId) -> Result<Diff, GitError> {
+        let files = numstat(self.call([]), base.as_str(), head.as_str()).await?;
+        let args = [
+            "diff-tree",
+            "-r",
+            "-p",
+            "-M",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--no-color",
+            "--full-index",
+        ];
+        let call = self
+            .call(args)
+            .arg(base.as_str())
+            .arg(head.as_str())
+            .env("GIT_ATTR_SOURCE", base.as_str())
+            .bulk();
+        let (mut bytes, ended) = call.prefix(MAX_DIFF_BYTES).await?;
+        let truncated = ended.stopped;
+        if !truncated && ended.code != Some(0) {
+            return Err(ended.into_error());
+        }
+        if truncated {
+            let whole_lines = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            bytes.truncate(whole_lines);
+        }
+        Ok(Diff {
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+            truncated,
+            files,
+        })
+    }
+}
+
+/// The extent of the change from `base` to `head` (commits or trees) in the repository that `call` is set up for.
+/// Attributes are those of `base`: a change cannot hide itself by declaring its files binary.
+pub(crate) async fn numstat(call: Call, base: &str, head: &str) -> Result<Vec<DiffFile>, GitError> {
+    let args = [
+        "diff-tree",
+        "-r",
+        "-z",
+        "--numstat",
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+    ];
+    let call = args
+        .iter()
+        .fold(call, |call, arg| call.arg(arg))
+        .arg("--ignore-submodules=none")
+        .arg(base)
+        .arg(head)
+        .env("GIT_ATTR_SOURCE", base);
+    let mut files = Vec::new();
+    call.bulk()
+        .records(&mut |record| {
+            files.extend(diff_file(&String::from_utf8_lossy(record)));
+            if files.len() > MAX_FILES {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .await?;
+    if files.len() > MAX_FILES {
+        return Err(GitError::TooLarge {
+            what: "the change",
+            limit: format!("{MAX_FILES} files"),
+        });
+    }
+    Ok(files)
+}
+
+/// Reads `<added> TAB <removed> TAB <path>`, with dashes for binary files.
+fn diff_file(record: &str) -> Option<DiffFile> {
+    let mut parts = record.splitn(3, '\t');
+    let (added, removed, path) = (parts.next()?, parts.next()?, parts.next()?);
+    let count = |text: &str| text.parse().unwrap_or(0);
+    Some(DiffFile {
+        path: path.to_owned(),
+        added: count(added),
+        removed: count(removed),
+        binary: added == "-",
+    })
+}
+
+/// Reads `<mode> SP <type> SP <oid> SP <size> TAB <path>`; `None` for submodules.
+fn tree_file(record: &[u8]) -> Option<TreeFile> {
+    let tab = record.iter().position(|byte| *byte == b'\t')?;
+    let header = std::str::from_utf8(&record[..tab]).ok()?;
+    let mut fields = header.split_ascii_whitespace();
+    let (mode, kind, oid, size) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    (kind == "blob").then_some(())?;
+    Some(TreeFile {
+        path: String::from_utf8_lossy(&record[tab + 1..]).into_owned(),
+        oid: oid.to_owned(),
+        size: size.parse().ok()?,
+        mode: u32::from_str_radix(mode, 8).ok()?,
+    })
+}
+
+/// Reads `<old mode> <new mode> <old oid> <new oid> <status>`. A submodule counts as nothing on either side.
+fn change(header: &str) -> Option<(Option<String>, ChangeStatus)> {
+    let mut fields = header.split(' ');
+    let (old_mode, new_mode, _, new_oid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let is_file = |mode: &str| mode != "000000" && mode != GITLINK;
+    match (is_file(old_mode), is_file(new_mode)) {
+        (false, false) => None,
+        (false, true) => Some((Some(new_oid.to_owned()), ChangeStatus::Added)),
+        (true, true) => Some((Some(new_oid.to_owned()), ChangeStatus::Modified)),
+        (true, false) => Some((None, ChangeStatus::Deleted)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

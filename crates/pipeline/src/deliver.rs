@@ -1,0 +1,115 @@
+//! Delivering: pushes one branch, opens the pull request, and proves on the code host that both are there.
+//!
+//! **Wanted properties.** One ref is pushed, never over somebody else's commits; a crash at any point repeats
+//! harmlessly: the branch is already there, and the pull request is found by its branch and marker.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use backlog::event::{Actor, EventKind, NewEvent};
+use backlog::review::PullState;
+use backlog::task::{Command, Task, TaskState};
+use forge::PullDraft;
+use git::{GitError, Rejection};
+use store::{Commit, Job, JobEnd};
+
+use crate::{Context, discover, wording};
+
+/// Job: delivers the verified commit of a task.
+///
+/// # Errors
+/// When the code host or git cannot be reached; the worker tries the job again.
+pub async fn deliver_run(ctx: &Arc<Context>, job: &Job) -> Result<()> {
+    let Some(task) = ctx.store.task(&job.task).await? else { return done(ctx, job).await };
+    let TaskState::Verifying { work, run } = &task.state else { return done(ctx, job).await };
+    let run = ctx.store.run(run).await?.context("the run of a task is stored")?;
+    let commit = run.commit.clone().context("a verified run has a commit")?;
+    let forge = ctx.forges.of(&task.repository)?.clone();
+    let view = forge.repository(&task.repository).await?;
+
+    let mirror = discover::mirror(ctx, &task.repository).await?;
+    let expected = work.pull.as_ref().map(|pull| &pull.head);
+    match mirror.push(&commit, &run.branch, expected).await {
+        Ok(_) => {}
+        Err(GitError::Rejected { reason: Rejection::Stale, .. }) if work.pull.is_none() => {
+            // The branch exists from before a lost database: it is ours by its name, and nobody reviewed it.
+            let found = mirror.branch_head(&run.branch).await?.context("a branch that refused a push is there")?;
+            mirror.push(&commit, &run.branch, Some(&found)).await?;
+        }
+        Err(GitError::Rejected { message, reason, .. }) if reason != Rejection::Stale => {
+            let why = format!("The code host refused the branch `{}`: {}", run.branch, message.trim());
+            return give_up(ctx, job, task, wording::sentence(&why)).await;
+        }
+        Err(GitError::Rejected { .. }) => {
+            let why = "Somebody else pushed to the task's branch. Review it there, or retry the task.".to_owned();
+            return give_up(ctx, job, task, why).await;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let (title, body) = wording::pull_request(&task, &work.proposal, &work.approval.by, &run);
+    let draft = PullDraft {
+        repository: task.repository.clone(),
+        task: task.id.clone(),
+        title,
+        body,
+        branch: run.branch.clone(),
+        head: commit.clone(),
+        base: view.default_branch.clone(),
+        draft: false,
+    };
+    let pull = forge.ensure_pull_request(&draft).await?;
+
+    // The proof: what the code host shows, not what we sent.
+    let seen = forge.pull_status(&task.repository, &pull, &view.default_branch).await?;
+    if seen.head != commit && seen.state == PullState::Open {
+        bail!("the code host does not show the new commit in the pull request yet");
+    }
+    let now = ctx.now();
+    let event = NewEvent {
+        at: now,
+        repository: task.repository.clone(),
+        task: Some(task.id.clone()),
+        actor: Actor::Service,
+        kind: EventKind::Delivered { url: pull.url.clone() },
+    };
+    let task = task.apply(Command::Deliver(pull), now)?;
+    let commit =
+        Commit { job: Some((job.lease(), Some(JobEnd::Done))), tasks: vec![task], events: vec![event], ..Commit::default() };
+    ctx.store.commit(commit).await?;
+    Ok(())
+}
+
+/// Ends a job that has nothing to do any more.
+///
+/// # Errors
+/// When the lease is lost or the store fails.
+pub async fn done(ctx: &Arc<Context>, job: &Job) -> Result<()> {
+    ctx.store.commit(Commit { job: Some((job.lease(), Some(JobEnd::Done))), ..Commit::default() }).await?;
+    Ok(())
+}
+
+/// Ends a job by failing its task.
+///
+/// # Errors
+/// When the lease is lost or the store fails.
+pub async fn give_up(ctx: &Arc<Context>, job: &Job, task: Task, reason: String) -> Result<()> {
+    let now = ctx.now();
+    let event = NewEvent {
+        at: now,
+        repository: task.repository.clone(),
+        task: Some(task.id.clone()),
+        actor: Actor::Service,
+        kind: EventKind::Failed { reason: reason.clone() },
+    };
+    let id = task.id.clone();
+    let task = task.apply(Command::GiveUp(reason), now)?;
+    let commit = Commit {
+        job: Some((job.lease(), Some(JobEnd::Done))),
+        tasks: vec![task],
+        drop_jobs: vec![id],
+        events: vec![event],
+        ..Commit::default()
+    };
+    ctx.store.commit(commit).await?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Housekeeping: deletes only what is provably ours and dead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use backlog::names::RunId;
+use backlog::run::RunState;
+use backlog::task::Stage;
+use store::TaskFilter;
+
+use crate::Context;
+
+/// Reconciler: frees the folders of runs that nothing can need any more, and old rows.
+///
+/// # Errors
+/// When the store or the disk fails.
+pub async fn housekeep(ctx: &Arc<Context>) -> Result<()> {
+    let keep = Duration::from_secs(ctx.settings().limits.keep_days.saturating_mul(86_400));
+    let now = ctx.now();
+    let keep_after = backlog::time::Timestamp(now.0.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
+    ctx.store.tidy(now, keep_after).await?;
+    for run in folders(ctx).await? {
+        if is_dead(ctx, &run).await? {
+            remove(ctx, &run).await?;
+        }
+    }
+    Ok(())
+}
+
+/// At the start of the service: ends what an earlier process of this machine left behind.
+///
+/// Its leases end at once, and the processes of its runs are killed: an agent without its supervisor is neither
+/// metered nor watched.
+///
+/// # Errors
+/// When the store fails or a process cannot be ended.
+pub async fn recover(ctx: &Arc<Context>, machine: &str) -> Result<()> {
+    let released = ctx.store.release(machine, ctx.now()).await?;
+    if released > 0 {
+        tracing::info!(released, "jobs of an earlier process of this machine are due again");
+    }
+    for run in folders(ctx).await? {
+        let killed = runner::kill_leftovers(run.as_str()).await?;
+        if killed > 0 {
+            tracing::warn!(run = %run, killed, "processes that an earlier service process left behind were ended");
+        }
+    }
+    Ok(())
+}
+
+/// The runs that have a folder.
+async fn folders(ctx: &Context) -> Result<Vec<RunId>> {
+    let mut entries = tokio::fs::read_dir(ctx.paths.runs()).await.context("the folder of runs cannot be read")?;
+    let mut runs = Vec::new();
+    while let Some(entry) = entries.next_entry().await? {
+        if let Some(run) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// A run is dead when it is finished and its task is not at work with it; an unknown one is left alone.
+async fn is_dead(ctx: &Context, run: &RunId) -> Result<bool> {
+    if ctx.live.get(run).is_some() {
+        return Ok(false);
+    }
+    let Some(stored) = ctx.store.run(run).await? else { return Ok(false) };
+    let Some(task) = ctx.store.task(&run.task()).await? else { return Ok(false) };
+    let at_work = matches!(task.state.stage(), Stage::Running | Stage::Verifying) && task.state.run() == Some(run);
+    Ok(matches!(stored.state, RunState::Finished(_)) && !at_work)
+}
+
+/// Deletes a run's folder.
+///
+/// # Errors
+/// When it is not ours, or cannot be deleted.
+pub async fn remove(ctx: &Context, run: &RunId) -> Result<()> {
+    let folder = ctx.paths.run(run);
+    anyhow::ensure!(ctx.paths.owns(&folder), "{} is not a run's folder", folder.display());
+    match tokio::fs::remove_dir_all(&folder).await {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot delete {}", folder.display())),
+    }
+}
+
+/// How many tasks wait in each stage, as a metric.
+///
+/// # Errors
+/// When the store fails.
+pub async fn measure(ctx: &Arc<Context>) -> Result<()> {
+    let counts = ctx.store.stage_counts().await?;
+    for stage in Stage::ALL {
+        let count = counts.iter().find(|(known, _)| *known == stage).map_or(0, |(_, count)| *count);
+        metrics::gauge!("ccm_tasks_total", "state" => stage.as_str()).set(count as f64);
+    }
+    for kind in store::JobKind::ALL {
+        let depth = ctx.store.jobs().await?.iter().filter(|job| job.kind == kind).count();
+        metrics::gauge!("ccm_queue_depth", "queue" => kind.as_str()).set(depth as f64);
+    }
+    let waiting = ctx.store.tasks(&TaskFilter { stages: vec![Stage::Found], ..TaskFilter::default() }).await?.len();
+    metrics::gauge!("ccm_queue_depth", "queue" => "proposals").set(waiting as f64);
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! The forge's durable memory, kept in the store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backlog::intent::WriteIntent;
+use backlog::time::{Clock, Timestamp};
+use forge::{Ledger, LedgerError};
+use store::{Store, StoreError};
+
+/// Gives a forge its memory.
+pub struct StoreLedger {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+impl StoreLedger {
+    /// Over this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+}
+
+fn failed(error: StoreError) -> LedgerError {
+    LedgerError(format!("{:#}", anyhow::Error::from(error)))
+}
+
+#[async_trait]
+impl Ledger for StoreLedger {
+    async fn intent(&self, id: &str) -> Result<Option<WriteIntent>, LedgerError> {
+        self.store.intent(id).await.map_err(failed)
+    }
+
+    async fn put_intent(&self, intent: &WriteIntent) -> Result<(), LedgerError> {
+        self.store.put_intent(intent).await.map_err(failed)
+    }
+
+    async fn recall(&self, space: &str, key: &str) -> Result<Option<String>, LedgerError> {
+        self.store.note(space, key, self.clock.now()).await.map_err(failed)
+    }
+
+    async fn remember(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>) -> Result<(), LedgerError> {
+        self.store.put_note(space, key, value, expires).await.map_err(failed)
+    }
+}

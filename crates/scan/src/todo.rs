@@ -1,0 +1,309 @@
+//! Comments that ask for work.
+//!
+//! **Definition.** A [`Todo`] is a comment, or a part of one, that a tag such as `TODO` opens. The tag is in upper case
+//! and a whole word; it opens a paragraph of the comment, or a `:` or `(` follows it.
+//!
+//! **Wanted properties.** What a person would call noise is not reported: prose about such comments, quotations,
+//! identifiers, URLs, placeholders, licence texts. What a person would call a request is reported whole: the lines
+//! that continue it belong to it.
+//!
+//! **Design.** `blocks` turns comments into lines without decoration, `tag` decides whether a line opens a request,
+//! `head` reads the owner, the issue and the date that follow the tag, and this file joins the lines.
+
+mod blocks;
+mod head;
+mod tag;
+#[cfg(test)]
+mod tests;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+use crate::language::Language;
+use crate::lexer::{Comment, comments};
+use blocks::{Block, CommentLine, Lines};
+use head::Head;
+use tag::Place;
+
+/// The most tags that can be looked for at once.
+pub const MAX_TAGS: usize = 32;
+/// The longest tag, in characters.
+const MAX_TAG_CHARS: usize = 40;
+/// The longest title, in characters.
+const MAX_TITLE_CHARS: usize = 120;
+/// The longest text, in characters.
+const MAX_TEXT_CHARS: usize = 4_000;
+/// How much of a code line the title of a bare tag shows, in characters.
+const MAX_CODE_CHARS: usize = 80;
+
+/// Why a list of tags cannot be looked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTag {
+    /// A tag is no word.
+    #[error("`{0}` cannot be a tag: use a letter followed by letters, digits or `_`, at most 40 characters")]
+    NoWord(String),
+    /// There are none, or too many.
+    #[error("{0} tags cannot be looked for: name between 1 and 32")]
+    Count(usize),
+}
+
+/// What to look for.
+#[derive(Clone, Debug)]
+pub struct TodoOptions {
+    tags: Vec<String>,
+    prefilter: Option<AhoCorasick>,
+}
+
+impl TodoOptions {
+    /// Looks for `tags`, each of them in the case it is written in.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTag`] when a tag is no word of ASCII letters, digits and `_`, or when there are none or more than
+    /// [`MAX_TAGS`].
+    pub fn new(tags: Vec<String>) -> Result<Self, InvalidTag> {
+        if tags.is_empty() || tags.len() > MAX_TAGS {
+            return Err(InvalidTag::Count(tags.len()));
+        }
+        if let Some(tag) = tags.iter().find(|tag| !is_tag(tag)) {
+            return Err(InvalidTag::NoWord(tag.chars().take(MAX_TAG_CHARS).collect()));
+        }
+        let mut builder = AhoCorasick::builder();
+        // Without a prefilter every file is read, which is slower and just as right.
+        let prefilter = builder
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(&tags)
+            .ok();
+        Ok(Self { tags, prefilter })
+    }
+
+    /// What is looked for.
+    #[must_use]
+    pub fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    fn may_match(&self, source: &[u8]) -> bool {
+        self.prefilter
+            .as_ref()
+            .is_none_or(|prefilter| prefilter.is_match(source))
+    }
+}
+
+/// `TODO`, `FIXME`, `HACK`, `XXX` and `BUG`.
+impl Default for TodoOptions {
+    fn default() -> Self {
+        let tags = ["TODO", "FIXME", "HACK", "XXX", "BUG"].map(str::to_owned).to_vec();
+        Self::new(tags).expect("these five are words")
+    }
+}
+
+fn is_tag(tag: &str) -> bool {
+    tag.len() <= MAX_TAG_CHARS
+        && tag.starts_with(|c: char| c.is_ascii_alphabetic())
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// One request for work in a comment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Todo {
+    /// The tag, as the options write it.
+    pub kind: String,
+    /// The first line, from 1.
+    pub line: u32,
+    /// The last line, inclusive.
+    pub end_line: u32,
+    /// One line for people, at most 120 characters: what follows the tag, or the code next to a bare tag.
+    pub title: String,
+    /// The tag and everything that belongs to it, lines joined by `\n`, at most 4,000 characters.
+    pub text: String,
+    /// The name in `TODO(name)`.
+    pub owner: Option<String>,
+    /// The number in `TODO(#12)`.
+    pub issue: Option<u64>,
+    /// The date, as `2027-01-01`, in `TODO: due 2027-01-01`.
+    pub due: Option<String>,
+}
+
+impl Todo {
+    /// Whether there is nothing but the tag, so that the title speaks of the code next to it.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.title.starts_with(&format!("{} at ", self.kind)) && !self.text.contains(&self.title)
+    }
+
+    /// What makes this request this one: its text; a bare tag is told apart by the code next to it.
+    pub(crate) fn identity(&self) -> &str {
+        if self.is_bare() { &self.title } else { &self.text }
+    }
+
+    /// The order inside a file, total so that results never depend on the order of the input.
+    pub(crate) fn order(&self) -> (u32, u32, &str, &str, &str) {
+        (self.line, self.end_line, &self.kind, &self.text, &self.title)
+    }
+}
+
+/// The requests for work in the comments of the file at `path`, in order; none when its language is unknown.
+#[must_use]
+pub fn todos(path: &str, source: &[u8], options: &TodoOptions) -> Vec<Todo> {
+    if !options.may_match(source) {
+        return Vec::new();
+    }
+    Language::of(path, source).map_or_else(Vec::new, |language| in_language(language, source, options))
+}
+
+fn in_language(language: &Language, source: &[u8], options: &TodoOptions) -> Vec<Todo> {
+    let comments = comments(language, source);
+    let lines = Lines::of(source);
+    let mut found = Vec::new();
+    for block in blocks::blocks(source, &lines, &comments) {
+        in_block(&block, source, &lines, &comments, options, &mut found);
+    }
+    found
+}
+
+fn in_block(
+    block: &Block,
+    source: &[u8],
+    lines: &Lines,
+    comments: &[Comment],
+    options: &TodoOptions,
+    found: &mut Vec<Todo>,
+) {
+    let mut index = 0;
+    let mut after_tag = false;
+    while index < block.lines.len() {
+        let line = &block.lines[index];
+        let place = if after_tag { Place::Opens } else { place(block, index) };
+        let Some(tag) = tag::find(line, place, block.licence, &options.tags) else {
+            after_tag = false;
+            index += 1;
+            continue;
+        };
+        let end = continuation_end(block, index, &tag, &options.tags);
+        let mut todo = build(&block.lines[index..end], &tag);
+        if todo.title.is_empty() {
+            todo.title = format!("{} at {}", todo.kind, nearby_code(block, source, lines, comments));
+        }
+        found.push(todo);
+        after_tag = end == index + 1;
+        index = end;
+    }
+}
+
+fn place(block: &Block, index: usize) -> Place {
+    let Some(before) = index.checked_sub(1).map(|before| &block.lines[before]) else {
+        return Place::Opens;
+    };
+    if before.is_empty() || before.text.ends_with(['.', '!', '?', ':', ';', ')', '}']) {
+        Place::Opens
+    } else if tag::leads_into_tag(&before.text) {
+        Place::Continues
+    } else {
+        Place::Unclear
+    }
+}
+
+/// One past the last line that belongs to the request at `index`.
+fn continuation_end(block: &Block, index: usize, tag: &tag::Tag, tags: &[String]) -> usize {
+    let first = &block.lines[index];
+    let hanging = block
+        .lines
+        .get(index + 1)
+        .is_some_and(|line| !line.is_empty() && line.column > first.column);
+    let mut end = index + 1;
+    while let Some(line) = block.lines.get(end) {
+        let place = if end == index + 1 {
+            Place::Opens
+        } else {
+            place(block, end)
+        };
+        let ends = line.is_empty()
+            || line.fenced
+            || (hanging && line.column <= first.column)
+            || (tag.bulleted && line.column <= first.column && tag::is_bullet(&line.text))
+            || tag::is_label(&line.text)
+            || tag::is_code(&line.text)
+            || tag::find(line, place, false, tags).is_some();
+        if ends {
+            break;
+        }
+        end += 1;
+    }
+    end
+}
+
+fn build(lines: &[CommentLine], tag: &tag::Tag) -> Todo {
+    let first = &lines[0];
+    let head = Head::parse(&first.text[tag.end..], tag.bracketed);
+    let mut text = first.text[tag.start..].to_owned();
+    let mut spoken = head.rest.to_owned();
+    for line in &lines[1..] {
+        text.push('\n');
+        text.push_str(&line.text);
+        spoken.push(' ');
+        spoken.push_str(&line.text);
+    }
+    Todo {
+        kind: tag.kind.clone(),
+        line: first.number,
+        end_line: lines[lines.len() - 1].number,
+        title: head::title(&spoken),
+        text: text.chars().take(MAX_TEXT_CHARS).collect(),
+        owner: head.owner,
+        issue: head.issue,
+        due: head.due.or_else(|| head::due_date(&spoken)),
+    }
+}
+
+/// The code a bare tag is about: on its own line, else below, else above.
+fn nearby_code(block: &Block, source: &[u8], lines: &Lines, comments: &[Comment]) -> String {
+    let code_in = |number: usize| {
+        let (start, end) = lines.range(number);
+        let mut code = source[start..end].to_vec();
+        let from = comments.partition_point(|comment| comment.end <= start);
+        for comment in comments[from..].iter().take_while(|comment| comment.start < end) {
+            code[comment.start.max(start) - start..comment.end.min(end) - start].fill(b' ');
+        }
+        let code = String::from_utf8_lossy(&code)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        code.contains(|c: char| c.is_alphanumeric()).then_some(code)
+    };
+    let (first, last) = (
+        lines.number_at(block.start),
+        lines.number_at(block.end.saturating_sub(1)),
+    );
+    let below = (last + 1..=lines.count()).take(50).find_map(|number| {
+        // A closing brace below says less than the line above.
+        let (start, end) = lines.range(number);
+        let closing = source[start..end]
+            .trim_ascii_start()
+            .first()
+            .is_some_and(|byte| b")]}".contains(byte));
+        if closing { Some(None) } else { code_in(number).map(Some) }
+    });
+    let above = || (1..first).rev().take(50).find_map(code_in);
+    match code_in(first)
+        .or_else(|| code_in(last))
+        .or_else(|| below.flatten())
+        .or_else(above)
+    {
+        Some(code) => format!("`{}`", clip(&code, MAX_CODE_CHARS)),
+        None => "a comment without code around it".to_owned(),
+    }
+}
+
+/// At most 120 characters, cut at a word where possible.
+pub(crate) fn shorten(text: &str) -> String {
+    clip(text, MAX_TITLE_CHARS)
+}
+
+fn clip(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(limit - 1).collect();
+    let cut = kept.rfind(' ').filter(|at| *at > kept.len() / 2).unwrap_or(kept.len());
+    format!("{}…", kept[..cut].trim_end())
+}

@@ -1,0 +1,349 @@
+//! Whether a line of a comment opens a request for work.
+//!
+//! **Verdict on doubt.** A tag that opens a paragraph is a request unless its next word says that the sentence is about
+//! tags. A tag in the middle of a line needs a `:`, or a sentence that ends before it.
+
+use super::blocks::CommentLine;
+
+/// How a line stands to the line above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It opens a paragraph or a sentence.
+    Opens,
+    /// It may do either.
+    Unclear,
+    /// It continues the sentence above.
+    Continues,
+}
+
+/// A tag that opens a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    /// As the options write it.
+    pub(super) kind: String,
+    /// Where the request begins in the line's text.
+    pub(super) start: usize,
+    /// One past the tag and everything glued to it that is no text.
+    pub(super) end: usize,
+    /// The bracket around the tag alone, in `[TODO]`, that has yet to be closed.
+    pub(super) bracketed: bool,
+    /// Whether a list bullet stands before it.
+    pub(super) bulleted: bool,
+}
+
+/// After a tag these words make a sentence about such comments.
+const ABOUT_TAGS: [&str; 30] = [
+    "comment",
+    "comments",
+    "item",
+    "items",
+    "list",
+    "lists",
+    "marker",
+    "markers",
+    "tag",
+    "tags",
+    "entry",
+    "entries",
+    "note",
+    "notes",
+    "keyword",
+    "keywords",
+    "label",
+    "labels",
+    "are",
+    "was",
+    "were",
+    "app",
+    "apps",
+    "application",
+    "annotation",
+    "annotations",
+    "file",
+    "files",
+    "count",
+    "counts",
+];
+/// After "TODO is", these words tell rather than ask.
+const AFTER_IS: [&str; 14] = [
+    "a", "an", "the", "not", "now", "no", "used", "still", "done", "handled", "fixed", "reported", "always", "resolved",
+];
+/// A report or its number, not a request: "BUG fixes", "BUG 4711".
+const AFTER_BUG: [&str; 9] = [
+    "fix", "fixes", "fixed", "report", "reports", "tracker", "number", "id", "ids",
+];
+/// Before a tag in the middle of a line these words make it a part of the sentence.
+const BEFORE_PROSE: [&str; 44] = [
+    "the", "a", "an", "this", "that", "these", "those", "no", "any", "each", "every", "all", "of", "see", "with",
+    "like", "as", "say", "says", "e.g.", "eg", "i.e.", "per", "about", "case", "is", "are", "and", "or", "to", "your",
+    "my", "our", "its", "add", "find", "write", "use", "using", "called", "named", "marked", "from", "default",
+];
+/// How lines of commented-out code begin that end with a semicolon.
+const DECLARATIONS: [&str; 11] = [
+    "use ", "pub ", "mod ", "import ", "return ", "let ", "const ", "var ", "extern ", "static ", "typedef ",
+];
+const DECORATION: [char; 13] = ['*', '-', '+', '/', '#', '!', ';', '%', '=', '~', '>', '•', '|'];
+
+/// The request that `line` opens at its `place`; in a licence only the clearest form counts.
+pub(super) fn find(line: &CommentLine, place: Place, licence: bool, tags: &[String]) -> Option<Tag> {
+    if line.fenced {
+        return None;
+    }
+    let at_start = at_start(&line.text, place, licence, tags);
+    if at_start.is_some() || licence {
+        at_start
+    } else {
+        in_the_middle(&line.text, tags)
+    }
+}
+
+/// Whether a line ends in the middle of a phrase, so that a tag below belongs to the phrase.
+pub(super) fn leads_into_tag(text: &str) -> bool {
+    text.ends_with([',', '`', '"']) || BEFORE_PROSE.contains(&last_word(text).as_str())
+}
+
+fn last_word(text: &str) -> String {
+    text.rsplit(char::is_whitespace)
+        .next()
+        .unwrap_or_default()
+        .to_lowercase()
+}
+
+/// Whether a line is an item of a list.
+pub(super) fn is_bullet(text: &str) -> bool {
+    let numbered = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    (numbered.len() < text.len() && (numbered.starts_with(". ") || numbered.starts_with(") ")))
+        || ["- ", "* ", "+ ", "• "].iter().any(|bullet| text.starts_with(bullet))
+}
+
+/// Whether a line begins something else: `@param`, `NOTE:`, `SAFETY:`.
+pub(super) fn is_label(text: &str) -> bool {
+    if let Some(word) = text.strip_prefix(['@', '\\']) {
+        return word.starts_with(|c: char| c.is_ascii_lowercase());
+    }
+    let capitals = text.chars().take_while(|c| c.is_ascii_uppercase()).count();
+    let after = &text[capitals..];
+    capitals >= 3 && (after.starts_with(": ") || after == ":" || (after.starts_with('(') && after.contains("):")))
+}
+
+/// Whether a line is clearly commented-out code.
+pub(super) fn is_code(text: &str) -> bool {
+    let declares = DECLARATIONS.iter().any(|word| text.starts_with(word));
+    let statement = text.ends_with(';') && (declares || text.contains(['=', '(', '[', '<']) || text.contains("::"));
+    let opens = ["#[", "#include", "//", "}", "{"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    statement || opens || text.ends_with(['{', '}']) || text.ends_with(");") || text == "end" || text == "..."
+}
+
+fn at_start(text: &str, place: Place, licence: bool, tags: &[String]) -> Option<Tag> {
+    let (start, bulleted) = skip_decoration(text);
+    let bracket = text[start..].starts_with(['[', '(', '{']);
+    let sigil_at = start + usize::from(bracket);
+    let sigil = text[sigil_at..].starts_with(['@', '\\']);
+    let tag_at = sigil_at + usize::from(sigil);
+    let kind = tag_named(&text[tag_at..], tags, sigil)?;
+    let mut end = tag_at + kind.len();
+    let mut bracketed = bracket;
+    if bracket && text[end..].starts_with([']', ')', '}']) {
+        bracketed = false;
+        end += 1;
+    }
+    end += text[end..].len() - text[end..].trim_start_matches("**").len();
+    let rest = &text[end..];
+    if !is_word_end(rest, tags) {
+        return None;
+    }
+    // `TODO/FIXME: text`: the first one names the kind.
+    end += usize::from(rest.starts_with(['/', '|']));
+    let strong = place == Place::Opens || bulleted || bracket || sigil;
+    let likely = strong || (place == Place::Unclear && is_phrase(rest, kind, 3));
+    let accepted = is_clear(rest) || (!licence && likely && !is_prose(rest, kind, tags));
+    (accepted && !is_call(rest)).then(|| Tag {
+        kind: kind.to_owned(),
+        start,
+        end,
+        bracketed,
+        bulleted,
+    })
+}
+
+/// Whether enough words follow to make a request of a tag that may be a part of a sentence.
+fn is_phrase(rest: &str, kind: &str, words: usize) -> bool {
+    kind != "BUG" && rest.starts_with(' ') && rest.split_whitespace().count() >= words
+}
+
+fn skip_decoration(text: &str) -> (usize, bool) {
+    let mut rest = text;
+    loop {
+        let before = rest.len();
+        rest = rest.trim_start_matches(DECORATION).trim_start();
+        for check_box in ["[ ]", "[x]", "[]", "<!--"] {
+            rest = rest.strip_prefix(check_box).unwrap_or(rest);
+        }
+        let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        if digits.len() < rest.len() {
+            rest = digits
+                .strip_prefix(". ")
+                .or_else(|| digits.strip_prefix(") "))
+                .unwrap_or(rest);
+        }
+        if rest.len() == before {
+            return (text.len() - rest.len(), is_bullet(text) || rest.len() < text.len());
+        }
+    }
+}
+
+/// The tag that `text` begins with; after `@` or `\` it may be in lower case.
+fn tag_named<'a>(text: &str, tags: &'a [String], sigil: bool) -> Option<&'a str> {
+    let fits = |tag: &&String| {
+        text.starts_with(tag.as_str())
+            || (sigil
+                && text
+                    .get(..tag.len())
+                    .is_some_and(|word| word == tag.to_ascii_lowercase()))
+    };
+    tags.iter().filter(fits).max_by_key(|tag| tag.len()).map(String::as_str)
+}
+
+/// Whether a word ends before `rest`, and is no part of a path, a name or a quotation.
+fn is_word_end(rest: &str, tags: &[String]) -> bool {
+    let mut chars = rest.chars();
+    let Some(next) = chars.next() else { return true };
+    let after = chars.next();
+    match next {
+        '/' | '|' => tag_named(&rest[1..], tags, false).is_some() || is_capitals_and_colon(&rest[1..]),
+        '-' | '.' => !after.is_some_and(char::is_alphanumeric),
+        ':' => after != Some(':'),
+        _ => next.is_whitespace() || "([,;!?…—–)]}*@#>".contains(next),
+    }
+}
+
+/// `TODO/MAYBE: text`.
+fn is_capitals_and_colon(text: &str) -> bool {
+    let after = text.trim_start_matches(|c: char| c.is_ascii_uppercase());
+    after.len() < text.len() && after.starts_with(": ")
+}
+
+/// Whether a tag is followed by what only a request has: a colon, an owner, an issue.
+fn is_clear(rest: &str) -> bool {
+    let spaced = rest.trim_start();
+    let colon = spaced.starts_with(':') && !spaced.starts_with("::");
+    let number = spaced
+        .strip_prefix('#')
+        .is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()));
+    let owner = rest.starts_with('(') && !rest.starts_with("()");
+    colon || number || owner || rest.starts_with("():") || rest.starts_with('[') || spaced.starts_with("- ")
+}
+
+/// `BUG();` or `XXX(a, b);`: a call in commented-out code.
+fn is_call(rest: &str) -> bool {
+    let Some(inside) = rest.strip_prefix('(') else {
+        return false;
+    };
+    let after = inside.find(')').map_or("", |close| inside[close + 1..].trim_start());
+    after.starts_with([';', '{', '.', '?']) || (inside.starts_with(')') && !after.starts_with(':'))
+}
+
+fn is_prose(rest: &str, kind: &str, tags: &[String]) -> bool {
+    let mut rest = rest.trim_start();
+    if rest.starts_with(['=', '<', '>', '+']) {
+        return true;
+    }
+    let mut chained = false;
+    while let Some(next) = after_chain(rest, tags) {
+        chained = true;
+        rest = next;
+    }
+    if chained {
+        return !is_clear(rest);
+    }
+    let mut words = rest
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    ABOUT_TAGS.contains(&first.as_str())
+        || (first == "is" && AFTER_IS.contains(&second.as_str()))
+        || (kind == "BUG" && (AFTER_BUG.contains(&first.as_str()) || first.starts_with(|c: char| c.is_ascii_digit())))
+}
+
+/// What follows the next tag of a list such as `TODO, FIXME and XXX`.
+fn after_chain<'a>(rest: &'a str, tags: &[String]) -> Option<&'a str> {
+    let mut next = rest.trim_start_matches([',', '/', '|', '&']).trim_start();
+    for word in ["and ", "or "] {
+        next = next.strip_prefix(word).unwrap_or(next);
+    }
+    let tag = tag_named(next, tags, false).filter(|_| next.len() < rest.len())?;
+    let after = &next[tag.len()..];
+    let whole = !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    whole.then(|| after.trim_start())
+}
+
+fn in_the_middle(text: &str, tags: &[String]) -> Option<Tag> {
+    let mut best: Option<Tag> = None;
+    for tag in tags {
+        for (at, _) in text.match_indices(tag.as_str()) {
+            let end = at + tag.len();
+            let first = best.as_ref().is_none_or(|best| at < best.start);
+            let (before, rest) = (&text[..at], &text[end..]);
+            let begins = is_nested_comment(before) || (ends_sentence(before) && is_phrase(rest, tag, 2));
+            let sentence = begins && !is_prose(rest, tag, tags) && !is_call(rest);
+            if first && is_open_before(before) && (is_request_after(rest) || sentence) && is_word_end(rest, tags) {
+                let end = end + usize::from(rest.starts_with(['/', '|']));
+                best = Some(Tag {
+                    kind: tag.clone(),
+                    start: at,
+                    end,
+                    bracketed: false,
+                    bulleted: false,
+                });
+            }
+        }
+    }
+    best
+}
+
+/// Whether a comment inside a comment opens before a tag: `# noqa # TODO`.
+fn is_nested_comment(before: &str) -> bool {
+    let trimmed = before.trim_end();
+    trimmed.ends_with(" #") || trimmed.ends_with(" //")
+}
+
+/// Whether a sentence ends before a tag, or a lone `@deprecated` stands there.
+fn ends_sentence(before: &str) -> bool {
+    let trimmed = before.trim_end();
+    let dashed = [" -", " --", " —", " –"].iter().any(|dash| trimmed.ends_with(dash));
+    let label = trimmed.starts_with('@') && !trimmed.contains(' ');
+    dashed || label || trimmed.ends_with(['.', ';', '!', '?'])
+}
+
+/// Whether a request may begin after `before`, the start of its line.
+fn is_open_before(before: &str) -> bool {
+    let quoted = ['`', '"', '“']
+        .iter()
+        .any(|quote| before.matches(*quote).count() % 2 == 1 && !before.ends_with("”"));
+    let trimmed = before.trim_end();
+    let spaced = trimmed.len() < before.len();
+    let glued = ["(", "[", "*", " //", ";//", " #", " --"]
+        .iter()
+        .any(|mark| before.ends_with(mark));
+    let either = before
+        .strip_suffix('/')
+        .is_some_and(|word| word.ends_with(|c: char| c.is_ascii_uppercase()));
+    if quoted || !(spaced || glued || either) || trimmed.ends_with(['{', '<', '$', '&', '=']) {
+        return false;
+    }
+    !BEFORE_PROSE.contains(&last_word(trimmed).as_str())
+}
+
+/// In the middle of a sentence only `TODO: text` and `TODO(name): text` are requests.
+fn is_request_after(rest: &str) -> bool {
+    let after = match rest.strip_prefix('(') {
+        Some(inside) => match inside.split_once(')') {
+            Some((owner, after)) if !owner.trim().is_empty() && owner.len() <= 80 => after,
+            Some(_) | None => return false,
+        },
+        None => rest,
+    };
+    after.starts_with(':') && !after.starts_with("::")
+}

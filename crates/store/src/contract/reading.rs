@@ -1,0 +1,106 @@
+//! Lists: order, filters, bounds.
+
+use std::sync::Arc;
+
+use backlog::rank::Score;
+use backlog::task::{Stage, Task};
+
+use super::sample::{NOW, REPO, at, repo, run, states, stored, task};
+use crate::{Commit, SEARCH_CHARS, Store, TaskFilter};
+
+async fn titles(store: &dyn Store, filter: TaskFilter) -> Vec<String> {
+    store.tasks(&filter).await.unwrap().into_iter().map(|task| task.title).collect()
+}
+
+pub(crate) async fn tasks_come_best_first(store: Arc<dyn Store>) {
+    let scored = |title: &str, points, seconds| Task {
+        score: Score { points, reasons: Vec::new() },
+        created_at: at(seconds),
+        ..task(REPO, title)
+    };
+    let mut equal = [scored("equal one", 5, 1), scored("equal two", 5, 1)];
+    equal.sort_by(|a, b| a.id.cmp(&b.id));
+    let order =
+        [scored("best", 9, 9), scored("older", 5, 0), equal[0].clone(), equal[1].clone(), scored("worst", -3, 0)];
+    let tasks = order.iter().rev().cloned().collect();
+    store.commit(Commit { tasks, ..Commit::default() }).await.unwrap();
+    let order: Vec<_> = order.into_iter().map(|task| task.title).collect();
+    assert_eq!(titles(&*store, TaskFilter::default()).await, order);
+    assert_eq!(titles(&*store, TaskFilter { limit: 2, ..TaskFilter::default() }).await, order[..2]);
+    assert_eq!(titles(&*store, TaskFilter { limit: usize::MAX, ..TaskFilter::default() }).await, order);
+}
+
+pub(crate) async fn filters_narrow(store: Arc<dyn Store>) {
+    for (name, title) in [("acme/a", "red"), ("acme/b", "red too"), ("acme/a", "blue")] {
+        stored(&*store, task(name, title)).await;
+    }
+    let mut moved = stored(&*store, task("acme/a", "moved red")).await;
+    moved.state = states(&moved).remove(1);
+    stored(&*store, moved).await;
+    let a = TaskFilter { repository: Some(repo("acme/a")), ..TaskFilter::default() };
+    let found = TaskFilter { stages: vec![Stage::Found, Stage::Done], ..a.clone() };
+    let red = TaskFilter { search: Some("Red".into()), ..found.clone() };
+    assert_eq!(titles(&*store, a).await.len(), 3);
+    assert_eq!(titles(&*store, found).await.len(), 2);
+    assert_eq!(titles(&*store, red).await, ["red"]);
+}
+
+pub(crate) async fn a_search_is_literal(store: Arc<dyn Store>) {
+    let texts = ["100% sure", "100 times", "snake_case", "snakeXcase", r"back\slash", "o'clock", "say \"hi\"", "ÄRGER"];
+    for text in texts {
+        stored(&*store, task(REPO, text)).await;
+    }
+    stored(&*store, Task { body: "In the BODY.".into(), ..task(REPO, "title") }).await;
+    let cases: &[(&str, &[&str])] = &[
+        ("100%", &["100% sure"]),
+        ("%", &["100% sure"]),
+        ("snake_case", &["snake_case"]),
+        ("_", &["snake_case"]),
+        (r"k\s", &[r"back\slash"]),
+        ("O'C", &["o'clock"]),
+        ("' OR 1=1 --", &[]),
+        ("\"HI\"", &["say \"hi\""]),
+        ("ärg", &["ÄRGER"]),
+        ("the body", &["title"]),
+        ("titlein", &[]),
+    ];
+    for (search, expected) in cases {
+        let filter = TaskFilter { search: Some((*search).to_owned()), ..TaskFilter::default() };
+        assert_eq!(titles(&*store, filter).await, *expected, "{search}");
+    }
+    let all = TaskFilter { search: Some(String::new()), ..TaskFilter::default() };
+    assert_eq!(titles(&*store, all).await.len(), texts.len() + 1);
+    let endless = TaskFilter { search: Some("%".repeat(100 * SEARCH_CHARS)), ..TaskFilter::default() };
+    assert_eq!(titles(&*store, endless).await, [""; 0]);
+}
+
+pub(crate) async fn every_stage_is_counted(store: Arc<dyn Store>) {
+    let states = states(&task(REPO, "any"));
+    for (index, state) in states.iter().enumerate().skip(1) {
+        for number in 0..index {
+            let task = task(REPO, &format!("{index} {number}"));
+            stored(&*store, Task { state: state.clone(), ..task }).await;
+        }
+    }
+    let expected: Vec<_> = Stage::ALL.into_iter().zip(0..).collect();
+    assert_eq!(store.stage_counts().await.unwrap(), expected);
+}
+
+pub(crate) async fn runs_come_in_order_of_attempts(store: Arc<dyn Store>) {
+    let (one, two) = (stored(&*store, task(REPO, "one")).await, stored(&*store, task(REPO, "two")).await);
+    let runs = (1..=12).rev().map(|attempt| run(&one, attempt)).collect();
+    store.commit(Commit { runs, ..Commit::default() }).await.unwrap();
+    let mut newest = run(&two, 1);
+    newest.started_at = at(5);
+    store.commit(Commit { runs: vec![newest.clone()], ..Commit::default() }).await.unwrap();
+
+    let attempts = |runs: Vec<backlog::run::Run>| -> Vec<String> {
+        runs.iter().map(|run| run.id.as_str().rsplit_once('-').unwrap().1.to_owned()).collect()
+    };
+    let of_task = attempts(store.runs(Some(&one.id), 0).await.unwrap());
+    assert_eq!(of_task, (1..=12).map(|attempt| attempt.to_string()).collect::<Vec<_>>());
+    assert_eq!(attempts(store.runs(Some(&one.id), 3).await.unwrap()), ["10", "11", "12"]);
+    let all = store.runs(None, 2).await.unwrap();
+    assert_eq!((&all[0], all[1].started_at, all.len()), (&newest, NOW, 2));
+    assert_eq!(store.run(&run(&two, 2).id).await.unwrap(), None);
+}

@@ -1,0 +1,91 @@
+//! Tasks.
+
+use backlog::names::TaskId;
+use backlog::task::{Stage, Task};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
+
+use super::failure::{Failure, count, decode, encode, integer, rows, word};
+use crate::{MAX_ROWS, SEARCH_CHARS, StoreError, TaskFilter};
+
+/// Inserts a task of version 0, updates one of a greater version; either way it is stored with the next version.
+pub(super) async fn save(db: &mut SqliteConnection, mut task: Task) -> Result<(), Failure> {
+    let loaded = integer(task.version);
+    task.version += 1;
+    let statement = if loaded == 0 {
+        "INSERT INTO tasks (id, repository, source, stage, points, created_at, updated_at, search, data, version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10 + 1) ON CONFLICT (id) DO NOTHING"
+    } else {
+        "UPDATE tasks SET repository = $2, source = $3, stage = $4, points = $5, created_at = $6, updated_at = $7,
+         search = $8, data = $9, version = $10 + 1 WHERE id = $1 AND version = $10"
+    };
+    let written = sqlx::query(statement)
+        .bind(task.id.as_str())
+        .bind(task.repository.as_str())
+        .bind(task.source.to_string())
+        .bind(task.state.stage().as_str())
+        .bind(task.score.points)
+        .bind(task.created_at.0)
+        .bind(task.updated_at.0)
+        .bind(folded(&format!("{}\u{1f}{}", task.title, task.body)))
+        .bind(encode(&task))
+        .bind(loaded)
+        .execute(db)
+        .await?;
+    if written.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(task.id).into()) }
+}
+
+pub(super) async fn one(db: &SqlitePool, id: &TaskId) -> Result<Option<Task>, Failure> {
+    let data: Option<String> =
+        sqlx::query_scalar("SELECT data FROM tasks WHERE id = $1").bind(id.as_str()).fetch_optional(db).await?;
+    data.map(|data| decode("task", &data)).transpose()
+}
+
+pub(super) async fn list(db: &SqlitePool, filter: &TaskFilter) -> Result<Vec<Task>, Failure> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT data FROM tasks WHERE TRUE");
+    if !filter.stages.is_empty() {
+        let mut stages = query.push(" AND stage IN (").separated(", ");
+        for stage in &filter.stages {
+            stages.push_bind(stage.as_str());
+        }
+        query.push(")");
+    }
+    if let Some(repository) = &filter.repository {
+        query.push(" AND repository = ").push_bind(repository.as_str().to_owned());
+    }
+    if let Some(search) = &filter.search {
+        query.push(" AND search LIKE ").push_bind(containing(search)).push(r" ESCAPE '\'");
+    }
+    query.push(" ORDER BY points DESC, created_at, id LIMIT ").push_bind(rows(filter.limit, MAX_ROWS));
+    let found: Vec<String> = query.build_query_scalar().fetch_all(db).await?;
+    found.iter().map(|data| decode("task", data)).collect()
+}
+
+/// Every stage in the order of the board, also those without tasks.
+pub(super) async fn stage_counts(db: &SqlitePool) -> Result<Vec<(Stage, u64)>, Failure> {
+    let found: Vec<(String, i64)> =
+        sqlx::query_as("SELECT stage, count(*) FROM tasks GROUP BY stage").fetch_all(db).await?;
+    let mut counts = Stage::ALL.map(|stage| (stage, 0));
+    for (stage, tasks) in found {
+        let stage: Stage = word("stage", stage)?;
+        counts.iter_mut().filter(|(known, _)| *known == stage).for_each(|(_, counted)| *counted = count(tasks));
+    }
+    Ok(counts.to_vec())
+}
+
+/// Text as it is searched: in lower case, and without NUL, which ends a text for some databases.
+fn folded(text: &str) -> String {
+    text.to_lowercase().replace('\0', " ")
+}
+
+/// The pattern of texts that contain `search`, letter by letter.
+fn containing(search: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in folded(search).chars().take(SEARCH_CHARS) {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

@@ -1,0 +1,224 @@
+//! GitHub as a stateful model behind real HTTP, with git.
+//!
+//! **Definition.** [`FakeGitHub`] listens on a loopback port. Its address is the root of the REST API, and
+//! `{url}/{owner}/{repo}.git` is the git side, served by the real `git http-backend` over real bare repositories.
+//!
+//! **Wanted properties.** A real client cannot tell it from GitHub in anything the product relies on: routes, field
+//! names, status codes, limits, validators, paging, permissions, redirects. Everything that GitHub may do wrong can be
+//! ordered ([`Fault`]). Whatever limit the client breaks is noticed ([`FakeGitHub::violations`]).
+//!
+//! **Design.** One table of routes (`routes`), handlers that work on one `World` under one lock, git for everything
+//! that is git's (heads of pull requests, merges, diffs, contents). Time is the injected clock, so that hours pass at
+//! once; only transport faults (slow answers, endless bodies) take real time. Stories change the world by short verbs
+//! (`verbs`), which need no permission and are not requests: neither limits nor faults nor the referee see them.
+//!
+//! **Known differences.** No GraphQL, no search, no webhooks, no forks, one head repository per pull request; rebase
+//! merges are refused as if the repository forbade them. Job logs live on a second port ([`FakeGitHub::elsewhere`]),
+//! as on GitHub, where the client must not send its credentials.
+//!
+//! **Known races.** Requests that were on their way when a pause was announced arrive afterwards. The referee cannot
+//! tell them from disobedience: a test with concurrent requests says how many it tolerates
+//! ([`FakeGitHub::tolerate_in_flight`]).
+
+mod bare;
+mod call;
+mod checks;
+mod contents;
+mod credentials;
+mod discussion;
+mod faults;
+mod hub;
+mod issues;
+mod labels;
+mod limits;
+mod permission;
+mod pulls;
+mod referee;
+mod refs;
+mod render;
+mod repositories;
+mod reviews;
+mod routes;
+mod serve;
+mod smart_http;
+mod verbs;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backlog::time::Clock;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub use faults::Fault;
+pub use permission::Permission;
+pub use referee::{Kind, Request};
+pub use verbs::{IssueRef, PullRequest, Target};
+pub use world::{CheckRun, Comment, Issue, IssueEvent, Pull, Review, ReviewComment};
+
+use hub::Hub;
+
+/// The name under which requests without credentials are counted.
+const ANONYMOUS: &str = "anonymous";
+
+/// A running fake GitHub; it ends when dropped.
+#[derive(Debug)]
+pub struct FakeGitHub {
+    hub: Arc<Hub>,
+    servers: [JoinHandle<()>; 2],
+    _root: TempDir,
+}
+
+impl Drop for FakeGitHub {
+    fn drop(&mut self) {
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+impl FakeGitHub {
+    /// Starts an empty GitHub on a free port of the loopback interface.
+    ///
+    /// # Panics
+    /// When no port or temporary folder can be had.
+    pub async fn start(clock: Arc<dyn Clock>) -> Self {
+        let root = tempfile::tempdir().expect("a temporary folder for the repositories");
+        let (api, base) = listen().await;
+        let (other, elsewhere) = listen().await;
+        let hub = Arc::new(Hub::new(clock, base, elsewhere, root.path().to_owned()));
+        let servers = [
+            tokio::spawn(accept(api, hub.clone(), false)),
+            tokio::spawn(accept(other, hub.clone(), true)),
+        ];
+        Self {
+            hub,
+            servers,
+            _root: root,
+        }
+    }
+
+    /// Address of the API, and the start of every clone address; without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.hub.base
+    }
+
+    /// Address of the other host, where job logs are and where [`Fault::redirect_elsewhere`] leads.
+    #[must_use]
+    pub fn elsewhere(&self) -> &str {
+        &self.hub.elsewhere
+    }
+
+    /// Orders a fault.
+    pub fn fail(&self, fault: Fault) {
+        self.hub.faults().add(fault);
+    }
+
+    /// Orders a fault for the n-th request since the start, counted from 1 over everything that arrives.
+    pub fn fail_nth_request(&self, n: u64, fault: Fault) {
+        self.hub.faults().add(fault.at_arrival(n));
+    }
+
+    /// Takes back all faults that have not happened.
+    pub fn stop_failing(&self) {
+        self.hub.faults().clear();
+    }
+
+    /// How many requests arrived so far.
+    #[must_use]
+    pub fn request_count(&self) -> u64 {
+        self.hub.referee().log().len() as u64
+    }
+
+    /// All requests so far, in order of arrival.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.hub.referee().log().to_vec()
+    }
+
+    /// Requests of one route, named as in [`Fault::on`].
+    #[must_use]
+    pub fn requests_matching(&self, route: &str) -> Vec<Request> {
+        self.hub.referee().matching(route)
+    }
+
+    /// How many requests each route had, by method and template.
+    #[must_use]
+    pub fn requests_by_route(&self) -> BTreeMap<String, usize> {
+        self.hub.referee().counts()
+    }
+
+    /// Every rule of GitHub that was broken so far, as sentences. A test of a polite client expects none.
+    #[must_use]
+    pub fn violations(&self) -> Vec<String> {
+        self.hub.referee().violations()
+    }
+
+    /// How many requests per pause may arrive late because they were on their way; none unless told.
+    pub fn tolerate_in_flight(&self, late: usize) {
+        self.hub.referee().tolerate(late);
+    }
+
+    /// How many requests an hour a user has; 5,000 unless told, 60 without credentials (`anonymous`).
+    pub fn set_hourly_limit(&self, login: &str, limit: u64) {
+        self.hub.limits().resize(login, limit);
+    }
+
+    /// For how long after a push GitHub has not computed yet whether a pull request can be merged (virtual time).
+    pub fn set_mergeable_after(&self, wait: Duration) {
+        self.hub.world().mergeable_after = wait;
+    }
+
+    /// Changes how entity tags are computed, as GitHub may any day.
+    pub fn change_etag_formula(&self, salt: &str) {
+        *self
+            .hub
+            .etag_salt
+            .lock()
+            .expect("no test thread fails while it holds the salt") = salt.to_owned();
+    }
+}
+
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    (listener, format!("http://{address}"))
+}
+
+/// Serves connections until the task is aborted, and their tasks with it.
+async fn accept(listener: TcpListener, hub: Arc<Hub>, elsewhere: bool) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let hub = hub.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let hub = hub.clone();
+                async move {
+                    if elsewhere {
+                        serve::serve_elsewhere(hub, request).await
+                    } else {
+                        serve::serve(hub, request).await
+                    }
+                }
+            });
+            // Broken connections are part of the play: faults close them, clients give up.
+            let _ended = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}

@@ -1,0 +1,497 @@
+//! The way of one request: written down, perhaps struck by a fault, authenticated, charged, answered, made
+//! conditional, given its headers.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backlog::time::Timestamp;
+use bytes::Bytes;
+use http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming as IncomingBody};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::call::{Answer, Call, Payload};
+use super::faults::Effect;
+use super::hub::{Dropped, Hub, lock};
+use super::referee::{Kind, Request, Verdict, marker};
+use super::routes::{self, Handler, RATE_LIMIT, Route};
+use super::{credentials, smart_http};
+
+/// The largest body the server reads; a push is the largest there is.
+const LARGEST_BODY: usize = 256 << 20;
+
+/// How many seconds a client must wait after a secondary limit that does not say it.
+const UNSAID_WAIT: Duration = Duration::from_secs(60);
+
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A request, read whole.
+pub(super) struct Arrived {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
+}
+
+impl Arrived {
+    /// A header as text; empty when absent or not text.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// One request in the referee's book; leaves it when dropped, so that a client that goes away is noticed.
+struct Visit {
+    hub: Arc<Hub>,
+    arrival: u64,
+    verdict: Verdict,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.hub
+            .referee()
+            .leave(self.arrival, self.hub.clock.now(), &self.verdict);
+    }
+}
+
+/// Answers one request of the API's host.
+pub(super) async fn serve(hub: Arc<Hub>, request: HttpRequest<IncomingBody>) -> Result<Response<Body>, Dropped> {
+    let (parts, body) = request.into_parts();
+    let bytes = Limited::new(body, LARGEST_BODY)
+        .collect()
+        .await
+        .map_err(|_| Dropped)?
+        .to_bytes();
+    let arrived = Arrived {
+        method: parts.method.to_string(),
+        path: present_path(&hub, parts.uri.path()),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        bytes,
+    };
+    let found = routes::find(&arrived.method, &arrived.path);
+    let actor = credentials::actor(&hub, &arrived);
+    let route = found.as_ref().map_or("(no such route)", |(route, _)| route.template);
+    let kind = found.as_ref().map_or(Kind::Read, |(route, _)| route.kind);
+    let sent = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+    let arrival = hub.referee().arrive(Request {
+        arrival: 0,
+        method: arrived.method.clone(),
+        route,
+        path: sent,
+        actor: actor.name().to_owned(),
+        at: hub.clock.now(),
+        conditional: ["if-none-match", "if-modified-since"]
+            .iter()
+            .any(|name| arrived.headers.contains_key(*name)),
+        kind,
+        status: None,
+        executed: false,
+        marker: (kind == Kind::Content).then(|| marker_of(&arrived.bytes)).flatten(),
+    });
+    let mut visit = Visit {
+        hub: hub.clone(),
+        arrival,
+        verdict: Verdict::default(),
+    };
+    let effect = hub.faults().take(arrival, &arrived.method, route);
+    let job = Job {
+        hub: &hub,
+        arrived: &arrived,
+        found,
+        actor: &actor,
+    };
+    suffer(job, effect, &mut visit).await
+}
+
+/// `/repositories/{id}/…` is another name for `/repos/{owner}/{repo}/…`.
+fn present_path(hub: &Hub, path: &str) -> String {
+    let by_id = |path: &str| {
+        let (id, rest) = path.strip_prefix("/repositories/")?.split_once('/').map_or_else(
+            || Some((path.strip_prefix("/repositories/")?, String::new())),
+            |(id, rest)| Some((id, format!("/{rest}"))),
+        )?;
+        let id: u64 = id.parse().ok()?;
+        let world = hub.world();
+        let repo = world.repos.iter().find(|repo| repo.id == id)?;
+        Some(format!("/repos/{}{rest}", repo.full_name()))
+    };
+    by_id(path).unwrap_or_else(|| path.to_owned())
+}
+
+fn marker_of(bytes: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(bytes).ok()?;
+    marker(body.get("body")?.as_str()?)
+}
+
+/// What is needed to execute a request.
+struct Job<'a> {
+    hub: &'a Arc<Hub>,
+    arrived: &'a Arrived,
+    found: Option<(&'static Route, Vec<(&'static str, String)>)>,
+    actor: &'a credentials::Actor,
+}
+
+/// Executes a request, or what the fault makes of it, and sends the answer.
+async fn suffer(job: Job<'_>, effect: Option<Effect>, visit: &mut Visit) -> Result<Response<Body>, Dropped> {
+    let (hub, actor) = (job.hub, job.actor);
+    let now = hub.clock.now();
+    let plain = |answer: Answer| (answer, true);
+    let (answer, with_rate) = match effect {
+        None => plain(job.execute(visit, Duration::ZERO).await),
+        Some(Effect::Answer { status, body, headers }) => {
+            let payload = Payload::Raw("application/json; charset=utf-8".to_owned(), body.into());
+            plain(Answer {
+                status,
+                payload,
+                headers,
+                last_modified: None,
+            })
+        }
+        Some(Effect::RetryAfter { status, wait, as_date }) => {
+            let value = if as_date {
+                http_date(now.plus(wait))
+            } else {
+                wait.as_secs().to_string()
+            };
+            let text = "You have exceeded a secondary rate limit.";
+            visit.verdict.silence = Some(wait);
+            plain(Answer::error(status, text).with("retry-after", value))
+        }
+        Some(Effect::Exhausted { status, wait }) => {
+            hub.limits().exhaust(actor.name(), "core", now, wait);
+            plain(Answer::error(status, "API rate limit exceeded"))
+        }
+        Some(Effect::ExecuteThenStatus(status)) => {
+            job.execute(visit, Duration::ZERO).await;
+            plain(Answer::error(status, "Server Error"))
+        }
+        Some(Effect::ExecuteThenDrop) => {
+            job.execute(visit, Duration::ZERO).await;
+            return Err(Dropped);
+        }
+        Some(Effect::ExecuteThenHang) => {
+            job.execute(visit, Duration::ZERO).await;
+            return std::future::pending().await;
+        }
+        Some(Effect::ExecuteThenWait(wait)) => {
+            let answer = job.execute(visit, Duration::ZERO).await;
+            tokio::time::sleep(wait).await;
+            plain(answer)
+        }
+        Some(Effect::Drop) => return Err(Dropped),
+        Some(Effect::HideNew(hidden)) => plain(job.execute(visit, hidden).await),
+        Some(Effect::Body(content_type, text)) => {
+            let mut answer = job.execute(visit, Duration::ZERO).await;
+            answer.payload = Payload::Raw(content_type.to_owned(), Bytes::from_static(text.as_bytes()));
+            plain(answer)
+        }
+        Some(Effect::WithoutRateHeaders) => (job.execute(visit, Duration::ZERO).await, false),
+        Some(Effect::Headers(extra)) => {
+            let mut answer = job.execute(visit, Duration::ZERO).await;
+            answer.headers.extend(extra);
+            plain(answer)
+        }
+        Some(Effect::RedirectElsewhere) => {
+            plain(Answer::empty(302).with("location", format!("{}/elsewhere", hub.elsewhere)))
+        }
+        Some(Effect::EndlessBody { chunk, every }) => {
+            visit.verdict.status = Some(200);
+            return Ok(endless(chunk, every));
+        }
+    };
+    Ok(job.send(answer, with_rate, visit))
+}
+
+impl Job<'_> {
+    /// Authenticates, charges and answers.
+    async fn execute(&self, visit: &mut Visit, hide: Duration) -> Answer {
+        let now = self.hub.clock.now();
+        let answer = match self.found.as_ref() {
+            Some((route, params)) if matches!(route.handler, Handler::Git) => {
+                smart_http::serve(self.hub, self.arrived, self.actor, params).await
+            }
+            _ => match self.admit(now) {
+                Err(refusal) => refusal,
+                Ok(()) => {
+                    let answer = self.dispatch(now, hide).await;
+                    self.conditional(answer, now)
+                }
+            },
+        };
+        visit.verdict.executed = answer.status < 400;
+        answer
+    }
+
+    /// Everything that may refuse a request before its route is asked.
+    fn admit(&self, now: Timestamp) -> Result<(), Answer> {
+        let actor = self.actor.name();
+        if self.arrived.header("user-agent").is_empty() {
+            let text =
+                "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.";
+            return Err(Answer::error(403, text));
+        }
+        if matches!(self.actor, credentials::Actor::Unknown) {
+            return Err(Answer::error(401, "Bad credentials"));
+        }
+        let free = self
+            .found
+            .as_ref()
+            .is_some_and(|(route, _)| std::ptr::eq(*route, &raw const RATE_LIMIT));
+        if !free && self.hub.limits().charge(actor, "core", now).is_err() {
+            return Err(Answer::error(
+                403,
+                &format!("API rate limit exceeded for user {actor}."),
+            ));
+        }
+        let content = self
+            .found
+            .as_ref()
+            .is_some_and(|(route, _)| route.kind == Kind::Content);
+        if content && self.hub.referee().content_exceeded(actor, now) {
+            let text = "You have exceeded a secondary rate limit and have been temporarily blocked from content creation. \
+                        Please retry your request again later.";
+            return Err(Answer::error(403, text));
+        }
+        Ok(())
+    }
+
+    /// Asks the route.
+    async fn dispatch(&self, now: Timestamp, hide: Duration) -> Answer {
+        let Some((route, params)) = &self.found else {
+            return Answer::not_found();
+        };
+        let body = match self.arrived.bytes.is_empty() {
+            true => Value::Null,
+            false => match serde_json::from_slice(&self.arrived.bytes) {
+                Ok(body) => body,
+                Err(_) => return Answer::error(400, "Problems parsing JSON"),
+            },
+        };
+        if std::ptr::eq(*route, &raw const RATE_LIMIT) {
+            return self.rate_limit(now);
+        }
+        let query = url::form_urlencoded::parse(self.arrived.query.as_bytes())
+            .into_owned()
+            .collect();
+        let call = Call {
+            method: self.arrived.method.clone(),
+            path: self.arrived.path.clone(),
+            query,
+            headers: self.arrived.headers.clone(),
+            body,
+            params: params.clone(),
+            actor: self.actor.login().map(str::to_owned),
+            now,
+            base: self.hub.base.clone(),
+            elsewhere: self.hub.elsewhere.clone(),
+            hide,
+        };
+        let reply = match route.handler {
+            Handler::Now(handler) => handler(&call, &mut self.hub.world()),
+            Handler::Later(handler) => handler(Arc::new(call), self.hub.clone()).await,
+            Handler::Git => Err(Answer::not_found()),
+        };
+        reply.unwrap_or_else(|early| early)
+    }
+
+    fn rate_limit(&self, now: Timestamp) -> Answer {
+        let mut limits = self.hub.limits();
+        let mut resources = serde_json::Map::new();
+        for resource in ["core", "search", "graphql"] {
+            resources.insert(
+                resource.to_owned(),
+                limits.look(self.actor.name(), resource, now).json(resource),
+            );
+        }
+        Answer::ok(serde_json::json!({"rate": resources["core"], "resources": resources}))
+    }
+
+    /// Adds the validators, and turns the answer into a 304 when the client has it already.
+    fn conditional(&self, mut answer: Answer, now: Timestamp) -> Answer {
+        let arrived = self.arrived;
+        if !matches!(arrived.method.as_str(), "GET" | "HEAD") || answer.status != 200 {
+            return answer;
+        }
+        let given = answer
+            .headers
+            .iter()
+            .find(|(name, _)| name == "etag")
+            .map(|(_, value)| value.clone());
+        let etag = given.unwrap_or_else(|| {
+            let etag = format!("W/\"{}\"", self.fingerprint(&answer.payload));
+            answer.headers.push(("etag".to_owned(), etag.clone()));
+            etag
+        });
+        if let Some(at) = answer.last_modified {
+            answer.headers.push(("last-modified".to_owned(), http_date(at)));
+        }
+        let asked = arrived.header("if-none-match");
+        let same = if asked.is_empty() {
+            let since = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(arrived.header("if-modified-since"));
+            let changed = answer.last_modified.map(|at| at.0 / 1000);
+            since
+                .ok()
+                .zip(changed)
+                .is_some_and(|(since, changed)| changed <= since.as_second())
+        } else {
+            let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+            asked.split(',').any(|tag| strong(tag) == strong(&etag))
+        };
+        if same {
+            if self.actor.login().is_some() {
+                self.hub.limits().refund(self.actor.name(), "core", now);
+            }
+            answer.status = 304;
+            answer.payload = Payload::Empty;
+        }
+        answer
+    }
+
+    /// The entity tag as GitHub seems to compute it: over `Accept`, `Authorization`, `Cookie` and the body.
+    fn fingerprint(&self, payload: &Payload) -> String {
+        let mut hash = Sha256::new();
+        for name in ["accept", "authorization", "cookie"] {
+            for value in self.arrived.headers.get_all(name) {
+                hash.update(value.as_bytes());
+                hash.update(b":");
+            }
+        }
+        hash.update(lock(&self.hub.etag_salt).as_bytes());
+        hash.update(bytes_of(payload));
+        hex::encode(hash.finalize())
+    }
+
+    /// Adds the headers that every answer has, and tells the referee what was said.
+    fn send(&self, answer: Answer, with_rate: bool, visit: &mut Visit) -> Response<Body> {
+        let (hub, now) = (self.hub, self.hub.clock.now());
+        let git = self.found.as_ref().is_some_and(|(route, _)| route.kind == Kind::Git);
+        let mut response = Response::builder()
+            .status(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+            .header("date", http_date(now))
+            .header("server", "github.com")
+            .header("x-github-request-id", format!("FAKE:{:04X}", visit.arrival));
+        visit.verdict.status = Some(answer.status);
+        if !git {
+            let bucket = hub.limits().look(self.actor.name(), "core", now);
+            if with_rate {
+                response = response
+                    .header("x-ratelimit-limit", bucket.limit)
+                    .header("x-ratelimit-remaining", bucket.remaining())
+                    .header("x-ratelimit-used", bucket.used)
+                    .header("x-ratelimit-reset", bucket.reset_seconds())
+                    .header("x-ratelimit-resource", "core");
+                visit.verdict.empty_until = (bucket.remaining() == 0).then_some(bucket.reset);
+            }
+            response = response
+                .header("x-github-media-type", "github.v3; format=json")
+                .header(
+                    "vary",
+                    "Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding, Accept, X-Requested-With",
+                )
+                .header("cache-control", "private, max-age=60, s-maxage=60");
+        }
+        for (name, value) in &answer.headers {
+            response = response.header(name, value);
+            if name.eq_ignore_ascii_case("retry-after")
+                && matches!(answer.status, 403 | 429)
+                && visit.verdict.silence.is_none()
+            {
+                visit.verdict.silence = value.parse().ok().map(Duration::from_secs);
+            }
+        }
+        let bytes = bytes_of(&answer.payload);
+        let limited =
+            matches!(answer.status, 403 | 429) && String::from_utf8_lossy(&bytes).contains("secondary rate limit");
+        if limited && visit.verdict.silence.is_none() {
+            visit.verdict.silence = Some(UNSAID_WAIT);
+        }
+        match &answer.payload {
+            Payload::Empty => {}
+            Payload::Json(_) => response = response.header("content-type", "application/json; charset=utf-8"),
+            Payload::Raw(content_type, _) => response = response.header("content-type", content_type),
+        }
+        let body = if self.arrived.method == "HEAD" {
+            Bytes::new()
+        } else {
+            bytes
+        };
+        response
+            .body(Full::new(body).boxed_unsync())
+            .unwrap_or_else(|_| Response::new(Full::default().boxed_unsync()))
+    }
+}
+
+fn bytes_of(payload: &Payload) -> Bytes {
+    match payload {
+        Payload::Empty => Bytes::new(),
+        Payload::Json(value) => value.to_string().into(),
+        Payload::Raw(_, bytes) => bytes.clone(),
+    }
+}
+
+/// A body that goes on for as long as somebody listens.
+fn endless(chunk: usize, every: Duration) -> Response<Body> {
+    let piece = Bytes::from(vec![b' '; chunk]);
+    let stream = futures::stream::unfold(piece, move |piece| async move {
+        tokio::time::sleep(every).await;
+        Some((Ok(Frame::data(piece.clone())), piece))
+    });
+    let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
+    response.headers_mut().insert(
+        "content-type",
+        http::HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    response
+}
+
+/// Answers on the other host: logs of jobs, and a note to the referee about credentials that should not be here.
+pub(super) async fn serve_elsewhere(
+    hub: Arc<Hub>,
+    request: HttpRequest<IncomingBody>,
+) -> Result<Response<Body>, Dropped> {
+    if request.headers().contains_key("authorization") {
+        hub.referee().object(format!(
+            "credentials were sent to another host: {}",
+            request.uri().path()
+        ));
+    }
+    let job: Option<u64> = request
+        .uri()
+        .path()
+        .strip_prefix("/logs/")
+        .and_then(|id| id.parse().ok());
+    let world = hub.world();
+    let log = world
+        .repos
+        .iter()
+        .flat_map(|repo| &repo.check_runs)
+        .find(|run| Some(run.id) == job)
+        .map(|run| run.log.clone());
+    let mut response = Response::new(Full::new(Bytes::from(log.clone().unwrap_or_default())).boxed_unsync());
+    response.headers_mut().insert(
+        "content-type",
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    if log.is_none() {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    Ok(response)
+}
+
+/// A time as HTTP writes it.
+pub(super) fn http_date(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&at)
+        .unwrap_or_default()
+}

@@ -1,0 +1,134 @@
+//! Git over HTTP: the real `git http-backend`, behind GitHub's rules about who may read and push.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::bare;
+use super::call::{Answer, Payload};
+use super::credentials::Actor;
+use super::hub::Hub;
+use super::permission::Permission;
+use super::serve::Arrived;
+use super::world::Found;
+
+/// Answers one request below `/{owner}/{repo}.git`.
+pub(super) async fn serve(
+    hub: &Arc<Hub>,
+    arrived: &Arrived,
+    actor: &Actor,
+    params: &[(&'static str, String)],
+) -> Answer {
+    let value = |name: &str| {
+        params
+            .iter()
+            .find(|(have, _)| *have == name)
+            .map_or("", |(_, value)| value.as_str())
+    };
+    let push = arrived.path.ends_with("/git-receive-pack") || arrived.query.contains("service=git-receive-pack");
+    let (repo, id) = match admit(hub, actor, value("owner"), value("repo"), push, arrived) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refusal,
+    };
+    let service = arrived.path.split_once(".git/").map_or("", |(_, service)| service);
+    let lock = if push { Some(hub.git_writes.lock().await) } else { None };
+    let answer = backend(hub, arrived, actor, &format!("/{id}.git/{service}")).await;
+    drop(lock);
+    if push {
+        hub.world().observe(repo, hub.clock.now());
+    }
+    answer.unwrap_or_else(|error| Answer::broken(&error))
+}
+
+/// Index and id of the repository, if the caller may do this there.
+fn admit(
+    hub: &Hub,
+    actor: &Actor,
+    owner: &str,
+    name: &str,
+    push: bool,
+    arrived: &Arrived,
+) -> Result<(usize, u64), Answer> {
+    let world = hub.world();
+    let unknown = || text(401, "Authentication required.").with("www-authenticate", "Basic realm=\"GitHub\"");
+    if *actor == Actor::Unknown {
+        return Err(text(401, "Invalid username or token.").with("www-authenticate", "Basic realm=\"GitHub\""));
+    }
+    let at = match world.find(owner, name) {
+        Found::Here(at) => at,
+        Found::Moved(at) => {
+            let service = arrived.path.split_once(".git/").map_or("", |(_, service)| service);
+            let mut location = format!("{}/{}.git/{service}", hub.base, world.repos[at].full_name());
+            if !arrived.query.is_empty() {
+                location = format!("{location}?{}", arrived.query);
+            }
+            return Err(Answer::empty(301).with("location", location));
+        }
+        Found::Nowhere if actor.login().is_none() => return Err(unknown()),
+        Found::Nowhere => return Err(text(404, "Repository not found.")),
+    };
+    let permission = world.permission(at, actor.login());
+    if permission == Permission::None || (push && actor.login().is_none()) {
+        return Err(if actor.login().is_none() {
+            unknown()
+        } else {
+            text(404, "Repository not found.")
+        });
+    }
+    if world.repos[at].blocked {
+        return Err(text(451, "Repository unavailable due to DMCA takedown."));
+    }
+    if push && world.repos[at].archived {
+        return Err(text(403, "This repository was archived so it is read-only."));
+    }
+    if push && permission < Permission::Write {
+        let refusal = format!(
+            "Permission to {} denied to {}.",
+            world.repos[at].full_name(),
+            actor.name()
+        );
+        return Err(text(403, &refusal));
+    }
+    Ok((at, world.repos[at].id))
+}
+
+fn text(status: u16, message: &str) -> Answer {
+    let mut answer = Answer::raw("text/plain; charset=utf-8", format!("{message}\n"));
+    answer.status = status;
+    answer
+}
+
+/// Runs the CGI program and reads its answer.
+async fn backend(hub: &Hub, arrived: &Arrived, actor: &Actor, path_info: &str) -> Result<Answer> {
+    let mut command = bare::command(&hub.root);
+    command
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", &hub.root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("PATH_INFO", path_info)
+        .env("QUERY_STRING", &arrived.query)
+        .env("REQUEST_METHOD", &arrived.method)
+        .env("CONTENT_TYPE", arrived.header("content-type"))
+        .env("CONTENT_LENGTH", arrived.bytes.len().to_string())
+        .env("HTTP_CONTENT_ENCODING", arrived.header("content-encoding"))
+        .env("GIT_PROTOCOL", arrived.header("git-protocol"))
+        .env("REMOTE_ADDR", "127.0.0.1");
+    if let Some(login) = actor.login() {
+        command.env("REMOTE_USER", login);
+    }
+    let output = bare::communicate(command, &arrived.bytes).await?;
+    let end = output.stdout.windows(4).position(|window| window == b"\r\n\r\n");
+    let end = end.with_context(|| format!("git http-backend: {}", String::from_utf8_lossy(&output.stderr)))?;
+    let head = String::from_utf8_lossy(&output.stdout[..end]).into_owned();
+    let mut answer = Answer::empty(200);
+    let mut content_type = String::new();
+    for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
+        match name.to_ascii_lowercase().as_str() {
+            "status" => answer.status = value.split(' ').next().unwrap_or_default().parse()?,
+            "content-type" => value.clone_into(&mut content_type),
+            _ => answer = answer.with(name, value),
+        }
+    }
+    answer.payload = Payload::Raw(content_type, output.stdout[end + 4..].to_vec().into());
+    Ok(answer)
+}

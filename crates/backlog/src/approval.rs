@@ -1,5 +1,8 @@
 //! Who said yes, when, by which channel, to exactly which content.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::Channel;
@@ -86,45 +89,83 @@ pub enum CommentCommand {
 }
 
 impl CommentCommand {
-    /// The first command in a comment: a line that begins with `/ccm`, outside quotes and code fences.
+    /// The first command in a comment: a line that begins with `/ccm`, outside quotes and code.
     #[must_use]
     pub fn parse(comment: &str) -> Option<Self> {
-        let mut fenced = false;
+        let mut open: Option<Fence> = None;
         for line in comment.lines() {
-            let line = line.trim();
-            if line.starts_with("```") || line.starts_with("~~~") {
-                fenced = !fenced;
-            }
-            let Some(rest) = line.strip_prefix("/ccm") else { continue };
-            if fenced || !(rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+            let Some(line) = unindented(line) else { continue };
+            if let Some(fence) = &open {
+                if fence.is_closed_by(line) {
+                    open = None;
+                }
                 continue;
             }
-            let words: Vec<&str> = rest.split_whitespace().collect();
-            return Some(match words.as_slice() {
-                ["approve"] => Self::Approve,
-                ["reject"] => Self::Reject,
-                ["retry"] => Self::Retry,
-                ["cancel"] => Self::Cancel,
-                ["agent", name] => Self::Agent((*name).to_owned()),
-                ["budget", usd] => match parse_usd(usd) {
-                    Some(micro) => Self::Budget(micro),
-                    None => Self::Unknown(rest.trim().chars().take(80).collect()),
-                },
-                _ => Self::Unknown(rest.trim().chars().take(80).collect()),
-            });
+            open = Fence::opened_by(line);
+            let Some(rest) = line.strip_prefix("/ccm") else { continue };
+            if rest.is_empty() || rest.starts_with(char::is_whitespace) {
+                return Some(Self::of_words(rest.trim()));
+            }
         }
         None
     }
+
+    fn of_words(text: &str) -> Self {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let known = match words.as_slice() {
+            ["approve"] => Some(Self::Approve),
+            ["reject"] => Some(Self::Reject),
+            ["retry"] => Some(Self::Retry),
+            ["cancel"] => Some(Self::Cancel),
+            ["agent", name] if name.len() <= SHOWN => Some(Self::Agent((*name).to_owned())),
+            ["budget", usd] => parse_usd(usd).map(Self::Budget),
+            _ => None,
+        };
+        known.unwrap_or_else(|| Self::Unknown(text.chars().take(SHOWN).collect()))
+    }
 }
 
-/// Micro-USD of an amount such as `5`, `2.50` or `$0.75`; `None` when it is no amount, zero, or above 10,000 USD.
+/// How much of a command that is not understood is kept, and the longest name of an agent.
+const SHOWN: usize = 80;
+
+/// A line without its indentation and without white space at its end; `None` when Markdown shows it as code.
+fn unindented(line: &str) -> Option<&str> {
+    let text = line.trim_start_matches(' ');
+    (line.len() - text.len() < 4 && !text.starts_with('\t')).then_some(text.trim_end())
+}
+
+/// An open code fence.
+struct Fence {
+    mark: char,
+    length: usize,
+}
+
+impl Fence {
+    fn opened_by(line: &str) -> Option<Self> {
+        let mark = line.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
+        let rest = line.trim_start_matches(mark);
+        let length = line.len() - rest.len();
+        (length >= 3 && !(mark == '`' && rest.contains('`'))).then_some(Self { mark, length })
+    }
+
+    fn is_closed_by(&self, line: &str) -> bool {
+        line.len() >= self.length && line.chars().all(|c| c == self.mark)
+    }
+}
+
+/// Micro-USD of an amount such as `5`, `2.50` or `$0.75`; `None` when it is no amount, less than one micro-USD, or
+/// above 10,000 USD.
 #[must_use]
 pub fn parse_usd(text: &str) -> Option<u64> {
-    let text = text.trim_start_matches('$');
+    let text = text.strip_prefix('$').unwrap_or(text);
+    if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
     let usd: f64 = text.parse().ok()?;
-    if !(usd.is_finite() && usd > 0.0 && usd <= 10_000.0) {
+    if usd > 10_000.0 {
         return None;
     }
     // In range by the check above: at most 10^10.
-    Some((usd * 1_000_000.0).round() as u64)
+    let micro = (usd * 1_000_000.0).round() as u64;
+    (micro > 0).then_some(micro)
 }

@@ -1,5 +1,8 @@
 //! What one look at a source changes in the backlog.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Finding, Source};
@@ -11,7 +14,7 @@ use crate::task::{Stage, Task};
 pub enum Discovery {
     /// Work nobody knew of.
     New(Finding),
-    /// Known work whose place or age changed; the task's identity stays.
+    /// Known work whose place or wording changed; the task's identity stays.
     Moved(TaskId, Finding),
     /// Known work that is gone, and that no run has begun.
     Vanished(TaskId),
@@ -21,7 +24,8 @@ pub enum Discovery {
 
 /// Compares what is known of one repository and `source` with what was just found there.
 ///
-/// A task that a run has begun, and one that somebody decided about, never vanishes or returns.
+/// A task that a run has begun, and one that somebody decided about, never vanishes or returns. A task at which an
+/// agent or a check is at work stays as it is: a new version of it would refuse what they write at their end.
 #[must_use]
 pub fn compare(known: &[Task], source: &Source, findings: Vec<Finding>) -> Vec<Discovery> {
     let known: BTreeMap<&TaskId, &Task> =
@@ -37,6 +41,7 @@ pub fn compare(known: &[Task], source: &Source, findings: Vec<Finding>) -> Vec<D
             None => changes.push(Discovery::New(finding)),
             Some(task) if task.state.stage() == Stage::Obsolete => changes.push(Discovery::Returned(id, finding)),
             Some(task) if task.state.is_final() => {}
+            Some(task) if matches!(task.state.stage(), Stage::Running | Stage::Verifying) => {}
             Some(task) => {
                 let moved = task.finding.as_ref().is_none_or(|old| {
                     (&old.path, old.line, old.end_line, &old.text) != (&finding.path, finding.line, finding.end_line, &finding.text)

@@ -1,5 +1,8 @@
 //! Events: the lines of a task's timeline, and of the live feed.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::names::{RepoName, RunId, TaskId};

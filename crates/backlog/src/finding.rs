@@ -1,5 +1,8 @@
 //! What discovery observes: findings and their identity.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -136,7 +139,7 @@ pub struct Finding {
     pub text: String,
     /// Who wrote it, where known.
     pub author: Option<String>,
-    /// Its age in whole days, where known.
+    /// Its age in whole days when it was first found, where known.
     pub age_days: Option<u64>,
     /// The name in `TODO(name)`.
     pub owner: Option<String>,

@@ -3,6 +3,9 @@
 //! **Definition.** No create call of a code host is idempotent. An intent is the durable memory of one, so that
 //! after a crash or an ambiguous answer we look for the thing by its marker before we create it again.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -21,6 +21,8 @@ pub mod rank;
 pub mod retry;
 pub mod review;
 pub mod run;
+#[cfg(test)]
+mod sample;
 pub mod task;
 pub mod time;
 pub mod verdict;

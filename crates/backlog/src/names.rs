@@ -1,5 +1,8 @@
 //! What things are called: repositories, tasks, runs, commits, branches.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -121,7 +124,7 @@ text_name!(
     RunId,
     "a run id such as `3k9d0fz2ha-1`",
     |text| matches!(text.split_once('-'), Some((task, n))
-        if task.parse::<TaskId>().is_ok() && n.len() <= 6 && n.parse::<u32>().is_ok_and(|n| n > 0))
+        if task.parse::<TaskId>().is_ok() && n.parse::<u32>().is_ok_and(|number| number > 0 && number.to_string() == n))
 );
 
 impl RunId {
@@ -154,18 +157,18 @@ impl CommitId {
 }
 
 text_name!(
-    /// A branch name without `refs/heads/`, inside the rules of `git check-ref-format`.
+    /// A branch name without `refs/heads/`, inside the rules of `git check-ref-format --branch`.
     BranchName,
     "a branch name",
     |text| !text.is_empty()
         && text.len() <= 200
-        && !text.starts_with(['-', '/', '.'])
-        && !text.ends_with(['/', '.'])
-        && !text.ends_with(".lock")
+        && !text.starts_with('-')
+        && !text.ends_with('.')
+        && text != "@"
+        && text != "HEAD"
         && !text.contains("..")
-        && !text.contains("//")
         && !text.contains("@{")
-        && !text.contains("/.")
+        && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
         && !text.bytes().any(|b| b <= b' ' || b == 0x7f || b"~^:?*[\\".contains(&b))
 );
 
@@ -183,13 +186,13 @@ impl BranchName {
 pub fn slug(text: &str, max: usize) -> String {
     let mut out = String::new();
     for c in text.chars() {
+        if out.len() >= max {
+            break;
+        }
         if c.is_ascii_alphanumeric() {
             out.push(c.to_ascii_lowercase());
         } else if !out.is_empty() && !out.ends_with('-') {
             out.push('-');
-        }
-        if out.len() >= max {
-            break;
         }
     }
     out.trim_matches('-').to_owned()

@@ -1,5 +1,8 @@
 //! Why this task comes before that one.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +15,7 @@ use crate::time::Timestamp;
 /// One part of a score.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// What it is, in a few words: `kind FIXME`, `mentions a crash`, `waiting 90 days`.
+    /// What it is, in a few words: `todo FIXME`, `removes risk: says "crash"`, `waiting 90 days`.
     pub name: String,
     /// What it adds (or, negative, takes away).
     pub points: i64,
@@ -68,20 +71,21 @@ pub fn score(task: &Task, policy: &RankPolicy, now: Timestamp) -> Score {
         }
     };
     add(format!("{} {}", task.source, task.kind).trim().to_owned(), value_of(&task.source, &task.kind), policy.value);
-    if let Some(word) = URGENT.iter().find(|word| text.contains(**word)) {
+    if let Some(word) = URGENT.iter().find(|word| says(&text, word)) {
         add(format!("urgent: says \"{word}\""), 25, policy.urgency);
     }
-    if let Some(word) = RISKY.iter().find(|word| text.contains(**word)) {
+    if let Some(word) = RISKY.iter().find(|word| says(&text, word)) {
         add(format!("removes risk: says \"{word}\""), 30, policy.risk);
     }
     if task.finding.as_ref().is_some_and(|finding| finding.issue.is_some()) {
         add("names an issue".to_owned(), 5, policy.value);
     }
-    let words = task.body.split_whitespace().count();
+    // A person often says all in the title.
+    let words = task.body.split_whitespace().count().max(task.title.split_whitespace().count());
     if words < 3 {
         add("says little".to_owned(), -15, policy.effort);
     }
-    if let Some(word) = LARGE.iter().find(|word| text.contains(**word)) {
+    if let Some(word) = LARGE.iter().find(|word| says(&text, word)) {
         add(format!("large: says \"{word}\""), -20, policy.effort);
     }
     if is_test_path(task.finding.as_ref().map_or("", |finding| finding.path.as_str())) {
@@ -91,9 +95,15 @@ pub fn score(task: &Task, policy: &RankPolicy, now: Timestamp) -> Score {
     let days = age_days(task, now);
     let ageing = base.max(0) * i64::try_from(days.min(365)).unwrap_or(365) / 365 * i64::from(policy.ageing.min(100)) / 100;
     if ageing > 0 {
-        reasons.push(Reason { name: format!("waiting {days} days"), points: ageing });
+        let unit = if days == 1 { "day" } else { "days" };
+        reasons.push(Reason { name: format!("waiting {days} {unit}"), points: ageing });
     }
     Score { points: base + ageing, reasons }
+}
+
+/// Whether a word of `text` begins with `word`: "race" is in "data races", not in "trace".
+fn says(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric))
 }
 
 fn value_of(source: &Source, kind: &str) -> i64 {
@@ -117,12 +127,20 @@ fn value_of(source: &Source, kind: &str) -> i64 {
 }
 
 fn is_test_path(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
     path.split('/').any(|part| matches!(part, "test" | "tests" | "testdata" | "__tests__" | "spec" | "fixtures"))
+        || stem == "tests"
+        || stem.starts_with("test_")
+        || stem.ends_with("_test")
+        || name.contains(".test.")
+        || name.contains(".spec.")
 }
 
+/// The age it had when it was found, and the days since.
 fn age_days(task: &Task, now: Timestamp) -> u64 {
     let known = task.finding.as_ref().and_then(|finding| finding.age_days).unwrap_or(0);
-    known.max(now.days_since(task.created_at))
+    known.saturating_add(now.days_since(task.created_at))
 }
 
 /// The ids of the `slots` best tasks that wait to be proposed, best first. Equal points go to the older task,

@@ -1,5 +1,8 @@
 //! Whether and when to try again.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -46,5 +49,5 @@ pub const JOB_MAX_CLAIMS: u32 = 8;
 /// The pause after the `attempts`-th failure (from 1): doubles from `first`, never above `most`.
 #[must_use]
 pub fn backoff(attempts: u32, first: Duration, most: Duration) -> Duration {
-    first.saturating_mul(1u32.checked_shl(attempts.saturating_sub(1).min(20)).unwrap_or(u32::MAX)).min(most)
+    first.saturating_mul(1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX)).min(most)
 }

@@ -1,5 +1,8 @@
 //! What a pull request's state asks for next.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::names::CommitId;
@@ -126,11 +129,13 @@ pub fn follow_up(status: &PullStatus, pull: &Pull, work: &Work, policy: &RetryPo
         return FollowUp::Wait;
     }
     if work.rounds >= policy.max_rounds {
-        let what = if notes.is_empty() { "its checks are still red" } else { "reviewers still ask for changes" };
-        return FollowUp::GiveUp(format!(
-            "The pull request went back to the agent {} times and {what}. Finish it by hand, or retry the task.",
-            work.rounds
-        ));
+        let what = if notes.is_empty() { "its checks are red" } else { "reviewers ask for changes" };
+        let before = match work.rounds {
+            0 => "The pull request may not go back to the agent".to_owned(),
+            1 => "The pull request went back to the agent once".to_owned(),
+            n => format!("The pull request went back to the agent {n} times"),
+        };
+        return FollowUp::GiveUp(format!("{before}, and {what}. Finish it by hand, or retry the task."));
     }
     FollowUp::Revise(Revision {
         notes: notes.into_iter().cloned().collect(),

@@ -1,5 +1,8 @@
 //! Runs: one attempt of one agent at one task.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::names::{BranchName, CommitId, RepoName, RunId};

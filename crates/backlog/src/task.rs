@@ -7,6 +7,9 @@
 //!
 //! **Design.** [`TaskState`] × [`Command`] → [`TaskState::apply`]. Every pair is in the table test.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -304,37 +307,37 @@ pub enum Command {
 }
 
 impl Command {
-    /// The command's name.
+    /// What it does to a task, as a participle: "a task that is done cannot be *approved*".
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Propose(_) => "propose",
-            Self::Edit(_) => "edit",
-            Self::Approve(..) => "approve",
-            Self::Reject(_) => "reject",
-            Self::Vanish => "vanish",
-            Self::Start(_) => "start",
-            Self::Verify => "verify",
-            Self::TryAgain(_) => "try again",
-            Self::GiveUp(_) => "give up",
-            Self::Requeue => "requeue",
-            Self::Deliver(_) => "deliver",
-            Self::Revise(_) => "revise",
-            Self::Merge(_) => "merge",
-            Self::ClosePull(_) => "close pull request",
-            Self::Retry => "retry",
-            Self::Cancel(_) => "cancel",
+            Self::Propose(_) => "proposed",
+            Self::Edit(_) => "edited",
+            Self::Approve(..) => "approved",
+            Self::Reject(_) => "rejected",
+            Self::Vanish => "called obsolete",
+            Self::Start(_) => "started",
+            Self::Verify => "verified",
+            Self::TryAgain(_) => "tried again",
+            Self::GiveUp(_) => "given up",
+            Self::Requeue => "put back in the queue",
+            Self::Deliver(_) => "delivered",
+            Self::Revise(_) => "handed back to the agent",
+            Self::Merge(_) => "merged",
+            Self::ClosePull(_) => "closed without a merge",
+            Self::Retry => "retried",
+            Self::Cancel(_) => "cancelled",
         }
     }
 }
 
 /// A command that does not fit the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a task that is {stage} cannot {command}{why}")]
+#[error("a task that is {} cannot be {command}{why}", .stage.as_str().replace('_', " "))]
 pub struct InvalidTransition {
     /// Where the task stands.
     pub stage: Stage,
-    /// What was asked.
+    /// What was asked, as a participle.
     pub command: &'static str,
     /// The reason, beginning with `: `, where there is more to say.
     pub why: &'static str,
@@ -463,7 +466,12 @@ impl TaskState {
                 Self::Approved { work } if work.runs == 0 => {
                     Ok(Self::Rejected { by, proposal: Some(work.proposal), pull: None })
                 }
-                _ => Err(InvalidTransition { why: ": work has begun, cancel it instead", ..refused }),
+                Self::Approved { .. }
+                | Self::Running { .. }
+                | Self::Verifying { .. }
+                | Self::InReview { .. }
+                | Self::Failed { .. } => Err(InvalidTransition { why: ": work has begun, cancel it instead", ..refused }),
+                Self::Done { .. } | Self::Rejected { .. } | Self::Obsolete { .. } | Self::Cancelled { .. } => Err(refused),
             },
             Command::Vanish => match self {
                 Self::Found => Ok(Self::Obsolete { proposal: None }),
@@ -548,7 +556,13 @@ impl TaskState {
         let shown = match self {
             Self::Found => seen,
             Self::Proposed { proposal } => proposal,
-            _ => return Err(refused),
+            Self::Approved { .. } | Self::Running { .. } | Self::Verifying { .. } | Self::InReview { .. } => {
+                return Err(InvalidTransition { why: ": somebody approved it already", ..refused });
+            }
+            Self::Failed { .. } => return Err(InvalidTransition { why: ": retry it instead", ..refused }),
+            Self::Done { .. } | Self::Rejected { .. } | Self::Obsolete { .. } | Self::Cancelled { .. } => {
+                return Err(refused);
+            }
         };
         if shown.content != approval.content {
             return Err(InvalidTransition { why: ": its text has changed since, read it again", ..refused });

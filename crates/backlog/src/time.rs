@@ -1,5 +1,8 @@
 //! Points in time, and the clock that hands them out.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -53,6 +53,8 @@ pub struct GitHub {
     pub manager_repository: Option<String>,
     /// Globs over what the token can see; `!org/secret` excludes.
     pub repositories: Vec<String>,
+    /// An address where GitHub's operators reach whoever runs this; sent with every request.
+    pub contact: String,
 }
 
 impl Default for GitHub {
@@ -62,6 +64,7 @@ impl Default for GitHub {
             token_env: "GITHUB_TOKEN".to_owned(),
             manager_repository: None,
             repositories: Vec::new(),
+            contact: "none given".to_owned(),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The binary reads the command line and the configuration, puts the parts together, and looks after their life.
 
+#![allow(unreachable_pub, reason = "a binary has no outside; `pub` says what a module offers to the others")]
+
 mod cli;
 mod config;
 mod demo;

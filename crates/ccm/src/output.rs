@@ -40,7 +40,7 @@ pub fn logging(verbose: u8) {
 #[must_use]
 pub fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(head).add_rows(rows);
+    table.load_style(comfy_table::presets::NOTHING).set_header(head).add_rows(rows);
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
     }

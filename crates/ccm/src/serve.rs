@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::Common;
-use crate::config::{self, ConfigError, Loaded, data_dir};
+use crate::config::{self, ConfigError, Loaded};
 use crate::{DONE, INTERRUPTED, output, wire};
 
 /// How often tasks and queues are counted for the metrics.

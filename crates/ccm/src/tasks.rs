@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use backlog::event::{Actor, Channel};
 use backlog::names::{RepoName, TaskId};
 use backlog::task::{Stage, Task};
@@ -176,8 +176,27 @@ async fn logs(common: &Common, ctx: &Context, text: &str, follow: bool) -> Resul
     }
 }
 
-/// A transcript line for people.
+/// A transcript line for people; `None` for what only programs care about.
 fn said(line: &str) -> Option<String> {
-    let event: AgentEvent = serde_json::from_str(line).context("an unknown line").ok()?;
-    Some(event.summary())
+    let short = |text: &str| text.lines().next().unwrap_or("").chars().take(160).collect::<String>();
+    Some(match serde_json::from_str(line).ok()? {
+        AgentEvent::Text { text } => text,
+        AgentEvent::ToolUse { name, input, .. } => format!("{name} {}", short(&input.to_string())),
+        AgentEvent::ToolResult { text, is_error: true, .. } => format!("  failed: {}", short(&text)),
+        AgentEvent::ToolResult { text, .. } => format!("  {}", short(&text)),
+        AgentEvent::Retry { attempt, of, error, .. } => format!("the model did not answer ({error}), try {attempt} of {of}"),
+        AgentEvent::PermissionAsked { tool, allowed: false, reason } => {
+            format!("{tool} was denied: {}", reason.unwrap_or_default())
+        }
+        AgentEvent::PersonMessage { text } => format!("you: {text}"),
+        AgentEvent::Notice { text } | AgentEvent::Stderr { text } => text,
+        AgentEvent::Result { succeeded, reason, .. } => {
+            if succeeded { "finished".to_owned() } else { format!("ended: {reason}") }
+        }
+        AgentEvent::Session { .. }
+        | AgentEvent::Thinking { .. }
+        | AgentEvent::Usage(_)
+        | AgentEvent::PermissionAsked { .. }
+        | AgentEvent::Raw { .. } => return None,
+    })
 }

@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result, bail};
 use backlog::names::RepoName;
 use backlog::time::{Clock, Timestamp};
 use forge::Forge;
-use forge::github::{GitHub, GitHubConfig};
+use forge::github::{GitHub, GitHubConfig, Limits};
 use forge::local::Local;
+use gateway::{Credential, CredentialKind};
 use pipeline::ledger::StoreLedger;
 use pipeline::local::GitBranches;
 use pipeline::settings::SandboxKind;
 use pipeline::{Context, Forges, Paths};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use store::Store;
 use store::sqlite::SqliteStore;
 
@@ -137,7 +138,8 @@ pub async fn context(common: &Common, config: &Config, locals: Vec<(RepoName, Pa
     };
     let local = if locals.is_empty() { None } else { Some(local(locals, &git, &clock)) };
     let upstream = config.model.base_url.parse().map_err(|_| ConfigError("model.base_url is no address".to_owned()))?;
-    let gateway = gateway::Gateway::new(gateway::GatewayConfig::new(upstream, secret(&config.model.key_env)))?;
+    let credential = secret(&config.model.key_env).map(|secret| Credential { kind: CredentialKind::ApiKey, secret });
+    let gateway = gateway::Gateway::new(gateway::GatewayConfig::new(upstream, credential))?;
     let program = std::env::current_exe().context("the path of this program is not known")?;
     let worker = format!("{}{}", machine(), std::process::id());
     let sandbox = match config.sandbox.kind {
@@ -171,7 +173,15 @@ fn github(
     })?;
     let marker_key = kept_secret(dir, "marker.key")?;
     let api_url = section.api_url.parse().map_err(|_| ConfigError("github.api_url is no address".to_owned()))?;
-    let config = GitHubConfig::new(api_url, token, section.repositories.clone(), marker_key.expose_secret().as_bytes())?;
+    let config = GitHubConfig {
+        api_url,
+        git_url: None,
+        token,
+        repositories: section.repositories.clone(),
+        marker_key,
+        contact: section.contact.clone(),
+        limits: Limits::default(),
+    };
     Ok(Arc::new(GitHub::new(config, Arc::new(StoreLedger::new(store, clock.clone())), clock)?))
 }
 
@@ -179,7 +189,7 @@ fn local(locals: Vec<(RepoName, PathBuf)>, git: &git::Git, clock: &Arc<dyn Clock
     let login = local_user();
     let author = git::Author { name: login.clone(), email: format!("{login}@localhost") };
     let branches = GitBranches::new(git.clone(), clock.clone(), author);
-    Arc::new(Local::new(locals, login, Arc::new(branches), clock.clone()))
+    Arc::new(Local::new(login, locals, Arc::new(branches), clock.clone()))
 }
 
 /// The name of the person at this machine.

@@ -14,6 +14,7 @@ mod client;
 mod conditional;
 mod governor;
 mod issues;
+mod limit;
 mod model;
 mod pulls;
 mod repositories;
@@ -32,7 +33,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
-    Activity, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Ledger, LimitView, PullDraft, RepositoryView,
+    Activity, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Ledger, LimitView, PullDraft,
+    RepositoryView,
 };
 use client::{Client, Parts};
 use governor::{Governor, RealSleep};

@@ -153,7 +153,8 @@ pub struct Activity {
     pub by: String,
     /// Whether a person did it; apps and bots are never approvers.
     pub by_person: bool,
-    /// Whether it was our own credential.
+    /// Whether the service itself did it: our account and, for a comment, our marker in it, because with a personal
+    /// token the same account comments by hand as well.
     pub by_us: bool,
     /// What.
     pub what: ActivityKind,
@@ -260,7 +261,13 @@ pub trait Ledger: Send + Sync + 'static {
     /// A remembered value, such as a cached answer or a pause.
     async fn recall(&self, space: &str, key: &str) -> Result<Option<String>, LedgerError>;
     /// Remembers a value.
-    async fn remember(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>) -> Result<(), LedgerError>;
+    async fn remember(
+        &self,
+        space: &str,
+        key: &str,
+        value: &str,
+        expires: Option<Timestamp>,
+    ) -> Result<(), LedgerError>;
 }
 
 /// The ledger could not be read or written.

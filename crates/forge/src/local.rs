@@ -84,7 +84,9 @@ impl Local {
 
     fn path(&self, name: &RepoName) -> Result<&Path, ForgeError> {
         let found = self.repositories.iter().find(|(known, _)| known == name);
-        found.map(|(_, path)| path.as_path()).ok_or_else(|| ForgeError::NotFound(format!("the local repository {name}")))
+        found
+            .map(|(_, path)| path.as_path())
+            .ok_or_else(|| ForgeError::NotFound(format!("the local repository {name}")))
     }
 
     async fn view(&self, name: &RepoName, path: &Path) -> Result<RepositoryView, ForgeError> {
@@ -161,7 +163,13 @@ impl Forge for Local {
         Err(Self::no_issues("changing an issue"))
     }
 
-    async fn ensure_comment(&self, _issue: &IssueLink, _task: &TaskId, _name: &str, _body: &str) -> Result<(), ForgeError> {
+    async fn ensure_comment(
+        &self,
+        _issue: &IssueLink,
+        _task: &TaskId,
+        _name: &str,
+        _body: &str,
+    ) -> Result<(), ForgeError> {
         Err(Self::no_issues("commenting"))
     }
 
@@ -204,9 +212,10 @@ impl Forge for Local {
             Some(head) if head == pull.head => {
                 Ok(self.branches.merge(path, pull.branch.as_str(), base, message).await?)
             }
-            Some(_) => {
-                Err(ForgeError::Conflict(format!("the branch {} has moved since it was delivered; look at it again", pull.branch)))
-            }
+            Some(_) => Err(ForgeError::Conflict(format!(
+                "the branch {} has moved since it was delivered; look at it again",
+                pull.branch
+            ))),
             None => Err(ForgeError::NotFound(format!("the branch {} in {}", pull.branch, path.display()))),
         }
     }

@@ -137,7 +137,7 @@ mod tests {
         }
         insta::assert_snapshot!(
             marker(KEY, &Marker::of_comment(&task(), "run log -->")),
-            @""
+            @"<!-- ccm:v1 task=3k9d0fz2ha kind=comment name=run-log---- mac=b5cb53e5a78be519757148918812a215 -->"
         );
     }
 

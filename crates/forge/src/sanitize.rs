@@ -1,7 +1,7 @@
 //! Text from a code host on its way to an agent.
 //!
-//! **Definition.** [`sanitize`] leaves exactly what a person sees: no HTML comments, no invisible characters, no
-//! characters that turn the reading direction around.
+//! **Definition.** [`sanitize`] leaves of Markdown what a person sees: no HTML comments, no invisible characters, no
+//! characters that turn the reading direction around. [`visible`] does the same for plain text such as logs.
 //!
 //! **Wanted properties.** Nobody can tell an agent something that a reviewer of the same text does not see. The
 //! result of sanitizing twice is the result of sanitizing once.
@@ -12,12 +12,18 @@
 /// losing an example is cheaper than a parser that an attacker may confuse.
 #[must_use]
 pub fn sanitize(text: &str) -> String {
-    let mut text: String = text.chars().filter(|c| !is_hidden(*c)).collect();
+    let mut text = visible(text);
     while let Some(from) = text.find("<!--") {
         let to = text[from..].find("-->").map_or(text.len(), |n| from + n + "-->".len());
         text.replace_range(from..to, "");
     }
     text
+}
+
+/// `text` without zero-width, direction-changing, tag and control characters.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    text.chars().filter(|c| !is_hidden(*c)).collect()
 }
 
 fn is_hidden(c: char) -> bool {
@@ -55,5 +61,6 @@ mod tests {
             assert_eq!(sanitize(given), expected, "{given:?}");
             assert_eq!(sanitize(&sanitize(given)), expected, "{given:?}, twice");
         }
+        assert_eq!(visible("expected <!-- a\u{200b} got <b>"), "expected <!-- a got <b>");
     }
 }

@@ -80,16 +80,8 @@ enum Admission {
 impl Ledger {
     /// An account with `budget` micro-USD and nothing spent.
     pub(crate) fn new(budget: u64) -> Self {
-        let book = Book {
-            usage: Usage::default(),
-            budget,
-            reserved: 0,
-            open: 0,
-        };
-        Self {
-            book: Mutex::new(book),
-            published: watch::Sender::new(Usage::default()),
-        }
+        let book = Book { usage: Usage::default(), budget, reserved: 0, open: 0 };
+        Self { book: Mutex::new(book), published: watch::Sender::new(Usage::default()) }
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -116,10 +108,7 @@ impl Ledger {
     /// The budget and the usage, if the budget is spent.
     pub(crate) fn spent(&self) -> Option<Spent> {
         let book = self.book();
-        (book.usage.cost_micro_usd >= book.budget).then_some(Spent {
-            budget: book.budget,
-            usage: book.usage,
-        })
+        (book.usage.cost_micro_usd >= book.budget).then_some(Spent { budget: book.budget, usage: book.usage })
     }
 
     /// Waits until a request that may cost `estimate` fits beside the open ones.
@@ -129,13 +118,7 @@ impl Ledger {
             match self.try_admit(estimate) {
                 Admission::Granted => {
                     let ledger = Arc::clone(self);
-                    return Ok(Reservation {
-                        ledger,
-                        tariff,
-                        reserved: estimate,
-                        tokens: Tokens::default(),
-                        cost: 0,
-                    });
+                    return Ok(Reservation { ledger, tariff, reserved: estimate, tokens: Tokens::default(), cost: 0 });
                 }
                 Admission::Spent(spent) => return Err(spent),
                 Admission::NoRoomYet => changes.changed().await.expect("the sender lives in self"),
@@ -148,11 +131,7 @@ impl Ledger {
             return Admission::Spent(spent);
         }
         let mut book = self.book();
-        let promised = book
-            .usage
-            .cost_micro_usd
-            .saturating_add(book.reserved)
-            .saturating_add(estimate);
+        let promised = book.usage.cost_micro_usd.saturating_add(book.reserved).saturating_add(estimate);
         if book.open > 0 && promised > book.budget {
             return Admission::NoRoomYet;
         }
@@ -172,11 +151,7 @@ impl Ledger {
             self.published.send_replace(book.usage);
             book.usage
         };
-        tracing::trace!(
-            cost_micro_usd = usage.cost_micro_usd,
-            requests = usage.requests,
-            "usage changed"
-        );
+        tracing::trace!(cost_micro_usd = usage.cost_micro_usd, requests = usage.requests, "usage changed");
     }
 }
 
@@ -197,10 +172,7 @@ impl Reservation {
         }
         let cost = self.tariff.cost(&tokens);
         let (old, new) = ((&self.tokens, self.cost), (&tokens, cost));
-        let (was, is) = (
-            self.reserved.saturating_sub(self.cost),
-            self.reserved.saturating_sub(cost),
-        );
+        let (was, is) = (self.reserved.saturating_sub(self.cost), self.reserved.saturating_sub(cost));
         self.ledger.change(|book| {
             book.usage.replace(old, new);
             book.reserved = book.reserved.saturating_sub(was).saturating_add(is);
@@ -221,21 +193,10 @@ impl Drop for Reservation {
             book.reserved = book.reserved.saturating_sub(rest);
             book.open = book.open.saturating_sub(1);
         });
-        let Tokens {
-            input,
-            output,
-            cache_read,
-            cache_write,
-            cache_write_hour,
-            searches: _,
-        } = self.tokens;
+        let Tokens { input, output, cache_read, cache_write, cache_write_hour, searches: _ } = self.tokens;
         let writes = cache_write.saturating_add(cache_write_hour);
-        for (kind, count) in [
-            ("input", input),
-            ("output", output),
-            ("cache_read", cache_read),
-            ("cache_write", writes),
-        ] {
+        for (kind, count) in [("input", input), ("output", output), ("cache_read", cache_read), ("cache_write", writes)]
+        {
             metrics::counter!("ccm_agent_tokens_total", "kind" => kind).increment(count);
         }
         // Counters of the facade are whole numbers; a gauge that only grows carries the fractions of a USD.
@@ -257,10 +218,7 @@ mod tests {
     }
 
     fn output(output: u64) -> Tokens {
-        Tokens {
-            output,
-            ..Tokens::default()
-        }
+        Tokens { output, ..Tokens::default() }
     }
 
     #[tokio::test]
@@ -284,27 +242,11 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none());
         first.charge(output(40));
         let refused = (&mut waiting).now_or_never().and_then(Result::err);
-        assert_eq!(
-            refused,
-            Some(Spent {
-                budget: 1_000,
-                usage: ledger.usage()
-            })
-        );
+        assert_eq!(refused, Some(Spent { budget: 1_000, usage: ledger.usage() }));
         ledger.raise_budget(500); // lower: changes nothing
-        assert!(
-            ledger
-                .admit(tariff(), 500)
-                .now_or_never()
-                .is_some_and(|admitted| admitted.is_err())
-        );
+        assert!(ledger.admit(tariff(), 500).now_or_never().is_some_and(|admitted| admitted.is_err()));
         ledger.raise_budget(2_000);
-        assert!(
-            ledger
-                .admit(tariff(), 500)
-                .now_or_never()
-                .is_some_and(|admitted| admitted.is_ok())
-        );
+        assert!(ledger.admit(tariff(), 500).now_or_never().is_some_and(|admitted| admitted.is_ok()));
     }
 
     #[tokio::test]
@@ -313,26 +255,12 @@ mod tests {
         let seen = ledger.subscribe();
         let mut open = ledger.admit(tariff(), 100).await.map_err(|_| "spent").unwrap();
         open.charge(output(50)); // an estimate
-        open.charge(Tokens {
-            input: 4,
-            output: 40,
-            cache_read: 3,
-            cache_write: 2,
-            cache_write_hour: 1,
-            searches: 0,
-        });
+        open.charge(Tokens { input: 4, output: 40, cache_read: 3, cache_write: 2, cache_write_hour: 1, searches: 0 });
         let usage = *seen.borrow();
-        assert_eq!(
-            (
-                usage.input_tokens,
-                usage.output_tokens,
-                usage.cache_read,
-                usage.cache_write
-            ),
-            (4, 40, 3, 3)
-        );
+        assert_eq!((usage.input_tokens, usage.output_tokens, usage.cache_read, usage.cache_write), (4, 40, 3, 3));
         drop(open);
         assert_eq!(*seen.borrow(), usage);
-        assert_eq!((ledger.book().reserved, ledger.book().open), (0, 0));
+        let book = ledger.book();
+        assert_eq!((book.reserved, book.open), (0, 0));
     }
 }

@@ -28,6 +28,8 @@ mod price;
 mod question;
 mod refusal;
 mod relay;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -177,14 +179,7 @@ impl GatewayConfig {
 /// A URL may carry a password, so only its origin is shown.
 impl fmt::Debug for GatewayConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            upstream,
-            credential,
-            allowed_models,
-            prices,
-            allow_server_tools,
-            limits,
-        } = self;
+        let Self { upstream, credential, allowed_models, prices, allow_server_tools, limits } = self;
         f.debug_struct("GatewayConfig")
             .field("upstream", &upstream.origin().ascii_serialization())
             .field("credential", credential)
@@ -208,9 +203,7 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Upstream`], [`GatewayError::Credential`], [`GatewayError::Client`].
     pub fn new(config: GatewayConfig) -> Result<Self, GatewayError> {
-        Ok(Self {
-            upstream: Arc::new(relay::Upstream::new(config)?),
-        })
+        Ok(Self { upstream: Arc::new(relay::Upstream::new(config)?) })
     }
 
     /// Opens the way out for `run`, which may spend `budget_micro_usd` in all.

@@ -136,35 +136,18 @@ pub(crate) async fn open(
         }
     };
     let permits = Arc::new(Semaphore::new(upstream.config.limits.concurrent));
-    let run = Arc::new(Run {
-        id,
-        upstream,
-        ledger: Arc::new(Ledger::new(budget)),
-        permits,
-        guard,
-    });
+    let run = Arc::new(Run { id, upstream, ledger: Arc::new(Ledger::new(budget)), permits, guard });
     let (stop, stopped) = oneshot::channel();
     let server = tokio::spawn(accept(listener, Arc::clone(&run), stopped));
-    Ok(RunGateway {
-        run,
-        address,
-        stop: Some(stop),
-        server: Some(server),
-    })
+    Ok(RunGateway { run, address, stop: Some(stop), server: Some(server) })
 }
 
 async fn bind_unix(path: &Path) -> Result<UnixListener, GatewayError> {
     let length = path.as_os_str().as_bytes().len();
     if length > MAX_SOCKET_PATH {
-        return Err(GatewayError::PathTooLong {
-            path: path.to_owned(),
-            length,
-        });
+        return Err(GatewayError::PathTooLong { path: path.to_owned(), length });
     }
-    let failed = |source| GatewayError::Listen {
-        at: path.display().to_string(),
-        source,
-    };
+    let failed = |source| GatewayError::Listen { at: path.display().to_string(), source };
     if is_dead_socket(path).await {
         std::fs::remove_file(path).map_err(failed)?;
     }
@@ -181,10 +164,7 @@ async fn is_dead_socket(path: &Path) -> bool {
 }
 
 async fn bind_loopback() -> Result<(TcpListener, Url, String), GatewayError> {
-    let failed = |source| GatewayError::Listen {
-        at: "loopback".to_owned(),
-        source,
-    };
+    let failed = |source| GatewayError::Listen { at: "loopback".to_owned(), source };
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|_| GatewayError::Random)?;
     let guard = hex::encode(random);

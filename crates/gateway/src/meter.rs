@@ -38,11 +38,7 @@ enum Reader {
 impl Meter {
     /// A meter that charges `fallback` unless an answer says better.
     pub(crate) fn new(reservation: Reservation, fallback: Tokens) -> Self {
-        Self {
-            reservation,
-            reader: Reader::Nothing,
-            fallback,
-        }
+        Self { reservation, reader: Reader::Nothing, fallback }
     }
 
     /// The request certainly cost nothing: it never arrived, or the API refused it.
@@ -52,11 +48,7 @@ impl Meter {
 
     /// The answer begins; `stream` tells its kind.
     pub(crate) fn begin(&mut self, stream: bool) {
-        self.reader = if stream {
-            Reader::Stream(StreamReader::default())
-        } else {
-            Reader::Whole(Vec::new())
-        };
+        self.reader = if stream { Reader::Stream(StreamReader::default()) } else { Reader::Whole(Vec::new()) };
     }
 
     /// Reads one piece of the answer.
@@ -88,9 +80,7 @@ impl Drop for Meter {
         let read = match &self.reader {
             Reader::Nothing => None,
             Reader::Stream(stream) => stream.tokens(),
-            Reader::Whole(whole) => serde_json::from_slice::<Answer>(whole)
-                .ok()
-                .map(|answer| answer.usage.tokens()),
+            Reader::Whole(whole) => serde_json::from_slice::<Answer>(whole).ok().map(|answer| answer.usage.tokens()),
         };
         self.reservation.charge(read.unwrap_or(self.fallback));
     }
@@ -137,17 +127,11 @@ impl ReportedUsage {
         set(&mut tokens.output, self.output_tokens);
         set(&mut tokens.cache_read, self.cache_read_input_tokens);
         if let Some(written) = self.cache_creation_input_tokens {
-            let hour = self
-                .cache_creation
-                .as_ref()
-                .map_or(tokens.cache_write_hour, |c| c.ephemeral_1h_input_tokens);
+            let hour = self.cache_creation.as_ref().map_or(tokens.cache_write_hour, |c| c.ephemeral_1h_input_tokens);
             tokens.cache_write_hour = hour.min(written);
             tokens.cache_write = written - tokens.cache_write_hour;
         }
-        set(
-            &mut tokens.searches,
-            self.server_tool_use.as_ref().map(|used| used.web_search_requests),
-        );
+        set(&mut tokens.searches, self.server_tool_use.as_ref().map(|used| used.web_search_requests));
     }
 }
 
@@ -210,17 +194,8 @@ impl StreamReader {
             usage.update(self.said.get_or_insert_default());
             self.finished = true;
         }
-        if let Some(Delta {
-            text,
-            thinking,
-            partial_json,
-        }) = delta
-        {
-            let letters = [text, thinking, partial_json]
-                .iter()
-                .flatten()
-                .map(String::len)
-                .sum::<usize>();
+        if let Some(Delta { text, thinking, partial_json }) = delta {
+            let letters = [text, thinking, partial_json].iter().flatten().map(String::len).sum::<usize>();
             self.written_bytes = self.written_bytes.saturating_add(letters as u64);
         }
     }
@@ -236,8 +211,11 @@ impl StreamReader {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_LINE_BYTES, StreamReader};
-    use crate::price::Tokens;
+    use std::sync::Arc;
+
+    use super::{MAX_LINE_BYTES, MAX_WHOLE_BYTES, Meter, StreamReader};
+    use crate::ledger::Ledger;
+    use crate::price::{Tariff, Tokens};
 
     const START: &str = concat!(
         "event: message_start\n",
@@ -258,14 +236,7 @@ mod tests {
     #[test]
     fn a_stream_is_read_the_same_however_it_is_cut_into_pieces() {
         let whole = format!("{START}: comment\n\n{TEXT}{TEXT}{END}data: [DONE]\n");
-        let expected = Tokens {
-            input: 9,
-            output: 42,
-            cache_read: 7,
-            cache_write: 5,
-            cache_write_hour: 3,
-            searches: 0,
-        };
+        let expected = Tokens { input: 9, output: 42, cache_read: 7, cache_write: 5, cache_write_hour: 3, searches: 0 };
         for piece in [1, 2, 7, 100, 10_000] {
             assert_eq!(read(&whole, piece).tokens(), Some(expected), "{piece}");
         }
@@ -275,10 +246,7 @@ mod tests {
     fn an_unfinished_stream_is_guessed_from_its_letters() {
         assert_eq!(read(TEXT, 50).tokens(), None);
         let reader = read(&format!("{START}{TEXT}{TEXT}{TEXT}"), 50);
-        assert_eq!(
-            reader.tokens().map(|tokens| (tokens.input, tokens.output)),
-            Some((9, 10))
-        );
+        assert_eq!(reader.tokens().map(|tokens| (tokens.input, tokens.output)), Some((9, 10)));
         assert!(!reader.finished);
     }
 
@@ -292,5 +260,20 @@ mod tests {
         reader.feed(b"\n");
         reader.feed(END.as_bytes());
         assert_eq!(reader.tokens().map(|tokens| tokens.output), Some(42));
+    }
+
+    #[tokio::test]
+    async fn an_answer_too_large_to_read_is_charged_as_reserved() {
+        for (padding, output) in [(0, 7), (MAX_WHOLE_BYTES, 500)] {
+            let ledger = Arc::new(Ledger::new(u64::MAX));
+            let admitted = ledger.admit(Tariff::of("claude-opus-4-8", false, &[]), 0).await;
+            let reservation = admitted.map_err(|_| "spent").unwrap();
+            let mut meter = Meter::new(reservation, Tokens { output: 500, ..Tokens::default() });
+            meter.begin(false);
+            meter.feed(br#"{"usage": {"output_tokens": 7}}"#);
+            meter.feed(&vec![b' '; padding]);
+            drop(meter);
+            assert_eq!(ledger.usage().output_tokens, output);
+        }
     }
 }

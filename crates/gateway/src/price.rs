@@ -48,13 +48,7 @@ impl Rates {
     /// an hour.
     #[must_use]
     pub const fn new(input: u64, output: u64, cache_read: u64) -> Self {
-        Self {
-            input,
-            output,
-            cache_read,
-            cache_write: input * 5 / 4,
-            cache_write_hour: input * 2,
-        }
+        Self { input, output, cache_read, cache_write: input * 5 / 4, cache_write_hour: input * 2 }
     }
 }
 
@@ -70,19 +64,11 @@ pub struct Price {
 }
 
 const fn row(model: &'static str, rates: Rates) -> Price {
-    Price {
-        model: Cow::Borrowed(model),
-        rates,
-        long_prompt: None,
-    }
+    Price { model: Cow::Borrowed(model), rates, long_prompt: None }
 }
 
 const fn long(model: &'static str, rates: Rates, above: u64, dearer: Rates) -> Price {
-    Price {
-        model: Cow::Borrowed(model),
-        rates,
-        long_prompt: Some((above, dearer)),
-    }
+    Price { model: Cow::Borrowed(model), rates, long_prompt: Some((above, dearer)) }
 }
 
 const DEAREST: Rates = Rates::new(15_000, 75_000, 1_500);
@@ -95,12 +81,7 @@ static LIST: [Price; 27] = [
     row("claude-3-haiku", Rates::new(250, 1_250, 30)),
     row("claude-3-5-haiku", Rates::new(800, 4_000, 80)),
     row("claude-haiku-4-5", Rates::new(1_000, 5_000, 100)),
-    long(
-        "claude-haiku-5-5",
-        Rates::new(100, 500, 10),
-        100_000,
-        Rates::new(500, 2_500, 50),
-    ),
+    long("claude-haiku-5-5", Rates::new(100, 500, 10), 100_000, Rates::new(500, 2_500, 50)),
     row("claude-3-5-sonnet", SONNET),
     row("claude-3-7-sonnet", SONNET),
     long("claude-sonnet-4", SONNET, 200_000, SONNET_LONG),
@@ -143,26 +124,13 @@ impl Tariff {
     pub(crate) fn of(model: &str, fast: bool, own: &[Price]) -> Self {
         let found = own.iter().chain(&LIST).find(|price| is_version_of(model, &price.model));
         let (rates, long_prompt) = found.map_or((DEAREST, None), |price| (price.rates, price.long_prompt));
-        Self {
-            rates,
-            long_prompt,
-            fast,
-        }
+        Self { rates, long_prompt, fast }
     }
 
     /// The price of `tokens` in micro-USD, rounded up.
     pub(crate) fn cost(&self, tokens: &Tokens) -> u64 {
-        let Tokens {
-            input,
-            output,
-            cache_read,
-            cache_write,
-            cache_write_hour,
-            searches,
-        } = *tokens;
-        let prompt = [cache_read, cache_write, cache_write_hour]
-            .iter()
-            .fold(input, |sum, n| sum.saturating_add(*n));
+        let Tokens { input, output, cache_read, cache_write, cache_write_hour, searches } = *tokens;
+        let prompt = [cache_read, cache_write, cache_write_hour].iter().fold(input, |sum, n| sum.saturating_add(*n));
         let rates = match self.long_prompt {
             Some((above, rates)) if prompt > above => rates,
             Some(_) | None => self.rates,
@@ -200,14 +168,8 @@ pub(crate) fn usd(micro_usd: u64) -> String {
 mod tests {
     use super::{Price, Rates, Tariff, Tokens, usd};
 
-    const MILLION: Tokens = Tokens {
-        input: 1_000_000,
-        output: 0,
-        cache_read: 0,
-        cache_write: 0,
-        cache_write_hour: 0,
-        searches: 0,
-    };
+    const MILLION: Tokens =
+        Tokens { input: 1_000_000, output: 0, cache_read: 0, cache_write: 0, cache_write_hour: 0, searches: 0 };
 
     #[test]
     fn every_name_of_a_model_finds_its_row_and_unknown_ones_the_dearest() {
@@ -236,27 +198,9 @@ mod tests {
         let none = Tokens::default();
         let cases = [
             (Tokens { output: 1_000, ..none }, 25_000),
-            (
-                Tokens {
-                    cache_read: 1_000,
-                    ..none
-                },
-                500,
-            ),
-            (
-                Tokens {
-                    cache_write: 1_000,
-                    ..none
-                },
-                6_250,
-            ),
-            (
-                Tokens {
-                    cache_write_hour: 1_000,
-                    ..none
-                },
-                10_000,
-            ),
+            (Tokens { cache_read: 1_000, ..none }, 500),
+            (Tokens { cache_write: 1_000, ..none }, 6_250),
+            (Tokens { cache_write_hour: 1_000, ..none }, 10_000),
             (Tokens { searches: 2, ..none }, 20_000),
             (Tokens { cache_read: 1, ..none }, 1), // half a micro-USD is rounded up
             (none, 0),
@@ -264,52 +208,28 @@ mod tests {
         for (tokens, micro_usd) in cases {
             assert_eq!(tariff.cost(&tokens), micro_usd, "{tokens:?}");
         }
-        let endless = Tokens {
-            input: u64::MAX,
-            output: u64::MAX,
-            ..none
-        };
+        let endless = Tokens { input: u64::MAX, output: u64::MAX, ..none };
         assert_eq!(tariff.cost(&endless), u64::MAX);
     }
 
     #[test]
     fn long_prompts_and_the_fast_mode_cost_more() {
-        let tokens = Tokens {
-            input: 150_000,
-            cache_read: 60_000,
-            output: 1_000,
-            ..Tokens::default()
-        };
-        assert_eq!(
-            Tariff::of("claude-sonnet-4-5", false, &[]).cost(&tokens),
-            900_000 + 36_000 + 22_500
-        );
-        assert_eq!(
-            Tariff::of("claude-sonnet-4-6", false, &[]).cost(&tokens),
-            450_000 + 18_000 + 15_000
-        );
+        let tokens = Tokens { input: 150_000, cache_read: 60_000, output: 1_000, ..Tokens::default() };
+        assert_eq!(Tariff::of("claude-sonnet-4-5", false, &[]).cost(&tokens), 900_000 + 36_000 + 22_500);
+        assert_eq!(Tariff::of("claude-sonnet-4-6", false, &[]).cost(&tokens), 450_000 + 18_000 + 15_000);
         assert_eq!(Tariff::of("claude-sonnet-4-6", true, &[]).cost(&tokens), 6 * 483_000);
     }
 
     #[test]
     fn own_prices_come_first() {
-        let own = [Price {
-            model: "claude-opus-4-8".into(),
-            rates: Rates::new(1, 2, 3),
-            long_prompt: None,
-        }];
+        let own = [Price { model: "claude-opus-4-8".into(), rates: Rates::new(1, 2, 3), long_prompt: None }];
         assert_eq!(Tariff::of("claude-opus-4-8", false, &own).cost(&MILLION), 1_000);
         assert_eq!(Tariff::of("claude-opus-4-7", false, &own).cost(&MILLION), 5_000_000);
     }
 
     #[test]
     fn money_is_written_with_cents_and_no_digit_is_lost() {
-        let cases = [
-            (0, "0.00 USD"),
-            (5_000_000, "5.00 USD"),
-            (2_500_000, "2.50 USD"),
-            (12_345, "0.012345 USD"),
-        ];
+        let cases = [(0, "0.00 USD"), (5_000_000, "5.00 USD"), (2_500_000, "2.50 USD"), (12_345, "0.012345 USD")];
         for (micro_usd, text) in cases {
             assert_eq!(usd(micro_usd), text);
         }

@@ -40,14 +40,7 @@ const RESERVED_STREAM_OUTPUT: u64 = 16_000;
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// Kinds of tools that the agent itself carries out, or that stay inside the API without reaching out.
-const HARMLESS_TOOLS: [&str; 6] = [
-    "custom",
-    "bash_",
-    "text_editor_",
-    "computer_",
-    "memory_",
-    "tool_search_tool_",
-];
+const HARMLESS_TOOLS: [&str; 6] = ["custom", "bash_", "text_editor_", "computer_", "memory_", "tool_search_tool_"];
 
 /// The deciding part of a body.
 #[derive(Deserialize)]
@@ -85,35 +78,18 @@ impl Question {
 
     /// What is reserved before the question is passed on.
     pub(crate) fn estimate(&self, body_bytes: usize) -> Tokens {
-        let most = if self.streams() {
-            self.max_tokens.min(RESERVED_STREAM_OUTPUT)
-        } else {
-            self.max_tokens
-        };
-        Tokens {
-            output: most,
-            ..self.input_estimate(body_bytes)
-        }
+        let most = if self.streams() { self.max_tokens.min(RESERVED_STREAM_OUTPUT) } else { self.max_tokens };
+        Tokens { output: most, ..self.input_estimate(body_bytes) }
     }
 
     /// What is charged when no answer tells the usage.
     pub(crate) fn fallback(&self, body_bytes: usize) -> Tokens {
         let input = self.input_estimate(body_bytes);
-        if self.streams() {
-            input
-        } else {
-            Tokens {
-                output: self.max_tokens,
-                ..input
-            }
-        }
+        if self.streams() { input } else { Tokens { output: self.max_tokens, ..input } }
     }
 
     fn input_estimate(&self, body_bytes: usize) -> Tokens {
-        Tokens {
-            input: (body_bytes as u64).div_ceil(BYTES_PER_TOKEN),
-            ..Tokens::default()
-        }
+        Tokens { input: (body_bytes as u64).div_ceil(BYTES_PER_TOKEN), ..Tokens::default() }
     }
 
     /// What in this question would make the API itself reach out, in words.
@@ -195,29 +171,14 @@ mod tests {
         let call = json!([{"role": "assistant", "content": [{"type": "tool_use", "input": {"source": by_url}}]}]);
         let cases = [
             (json!({}), None),
-            (
-                json!({"tools": [{"name": "Bash"}, {"type": "custom"}, {"type": "bash_20250124"}]}),
-                None,
-            ),
+            (json!({"tools": [{"name": "Bash"}, {"type": "custom"}, {"type": "bash_20250124"}]}), None),
             (json!({"mcp_servers": [], "container": null}), None),
-            (
-                json!({"messages": picture(json!({"type": "base64", "data": ""}))}),
-                None,
-            ),
+            (json!({"messages": picture(json!({"type": "base64", "data": ""}))}), None),
             (json!({"messages": call}), None),
-            (
-                json!({"messages": picture(by_url)}),
-                Some("a document or picture by URL"),
-            ),
+            (json!({"messages": picture(by_url)}), Some("a document or picture by URL")),
             (json!({"messages": [result]}), Some("a document or picture by URL")),
-            (
-                json!({"tools": [{"type": "web_fetch_20250910"}]}),
-                Some("a tool that runs on the API's side"),
-            ),
-            (
-                json!({"tools": [{"type": "brand_new_1"}]}),
-                Some("a tool that runs on the API's side"),
-            ),
+            (json!({"tools": [{"type": "web_fetch_20250910"}]}), Some("a tool that runs on the API's side")),
+            (json!({"tools": [{"type": "brand_new_1"}]}), Some("a tool that runs on the API's side")),
             (json!({"mcp_servers": [{"url": "http://x"}]}), Some("an MCP connector")),
             (json!({"container": {"skills": []}}), Some("a container")),
         ];
@@ -237,10 +198,7 @@ mod tests {
     #[test]
     fn estimates_follow_size_and_longest_answer() {
         let (stream, whole) = (question(json!({"stream": true})), question(json!({})));
-        assert_eq!(
-            (stream.estimate(4_001).input, stream.estimate(0).output),
-            (1_001, 16_000)
-        );
+        assert_eq!((stream.estimate(4_001).input, stream.estimate(0).output), (1_001, 16_000));
         assert_eq!((whole.estimate(0).output, whole.fallback(0).output), (50_000, 50_000));
         assert_eq!((stream.fallback(4_000).input, stream.fallback(0).output), (1_000, 0));
         assert!(question(json!({"speed": "fast"})).is_fast() && !question(json!({"speed": "standard"})).is_fast());
@@ -249,11 +207,7 @@ mod tests {
     #[test]
     fn models_are_allowed_by_name_or_beginning() {
         let allowed = ["claude-haiku-*".to_owned(), "claude-opus-4-8".to_owned()];
-        for (model, expected) in [
-            ("claude-haiku-4-5", true),
-            ("claude-opus-4-8", true),
-            ("claude-opus-4-80", false),
-        ] {
+        for (model, expected) in [("claude-haiku-4-5", true), ("claude-opus-4-8", true), ("claude-opus-4-80", false)] {
             assert_eq!(is_allowed(model, &allowed), expected, "{model}");
         }
         assert!(!is_allowed("claude-opus-4-8", &[]));

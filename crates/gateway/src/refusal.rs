@@ -88,10 +88,11 @@ impl Refusal {
                 format!("The request holds {what}, which would reach out of the sandbox; that is switched off.")
             }
             Self::Spent(Spent { budget, usage }) => format!(
-                "The run's budget of {} is spent ({} for {} requests). Raise the budget to go on.",
+                "The run's budget of {} is spent ({} for {} {}). Raise the budget to go on.",
                 usd(*budget),
                 usd(usage.cost_micro_usd),
-                usage.requests
+                usage.requests,
+                if usage.requests == 1 { "request" } else { "requests" }
             ),
             Self::NoRoom => "The requests in progress leave no room in the run's budget.".to_owned(),
             Self::Unreachable => "The model API cannot be reached from here.".to_owned(),
@@ -107,14 +108,10 @@ impl Refusal {
     pub(crate) fn response(&self) -> Response<Body> {
         let mut response = Response::new(whole(self.envelope().into()));
         *response.status_mut() = self.status().0;
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.status().0.is_client_error() && *self != Self::NoRoom {
             let no = HeaderValue::from_static("false");
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static("x-should-retry"), no);
+            response.headers_mut().insert(HeaderName::from_static("x-should-retry"), no);
         }
         response
     }
@@ -137,15 +134,8 @@ mod tests {
 
     #[test]
     fn a_spent_budget_says_how_much_and_what_to_do() {
-        let usage = Usage {
-            cost_micro_usd: 5_012_500,
-            requests: 12,
-            ..Usage::default()
-        };
-        let refusal = Refusal::Spent(Spent {
-            budget: 5_000_000,
-            usage,
-        });
+        let usage = Usage { cost_micro_usd: 5_012_500, requests: 12, ..Usage::default() };
+        let refusal = Refusal::Spent(Spent { budget: 5_000_000, usage });
         insta::assert_snapshot!(refusal.envelope(), @r#"{"error":{"message":"The run's budget of 5.00 USD is spent (5.0125 USD for 12 requests). Raise the budget to go on.","type":"billing_error"},"type":"error"}"#);
         let response = refusal.response();
         assert_eq!(response.status(), 402);

@@ -67,9 +67,7 @@ pub(crate) struct Upstream {
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Upstream").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -101,16 +99,9 @@ impl Upstream {
             .connect_timeout(config.limits.connect);
         // A proxy of the environment is for the world outside, not for this machine.
         let client = if is_here { client.no_proxy() } else { client };
-        let client = client
-            .build()
-            .map_err(|error| GatewayError::Client(error.without_url()))?;
+        let client = client.build().map_err(|error| GatewayError::Client(error.without_url()))?;
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self {
-            config,
-            client,
-            base,
-            credential,
-        })
+        Ok(Self { config, client, base, credential })
     }
 
     /// `body` with the real key replaced, in case an API repeats what it was sent.
@@ -163,14 +154,9 @@ async fn pass_on(run: &Run, request: Request<Incoming>) -> Result<Response<Body>
         return Err(Refusal::Path);
     }
     let url = format!("{}{path}{query}", run.upstream.base);
-    let permit = Arc::clone(&run.permits)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
+    let permit = Arc::clone(&run.permits).acquire_owned().await.expect("the semaphore is never closed");
     let (parts, body) = request.into_parts();
-    let bytes = timeout(BODY_TIME, read_body(body, limits.body_bytes))
-        .await
-        .map_err(|_| Refusal::Slow)??;
+    let bytes = timeout(BODY_TIME, read_body(body, limits.body_bytes)).await.map_err(|_| Refusal::Slow)??;
     let question = match route {
         Route::Messages | Route::CountTokens => Some(judge(&run.upstream.config, &bytes)?),
         Route::Models => None,
@@ -215,21 +201,13 @@ async fn read_body(mut body: Incoming, most: usize) -> Result<Bytes, Refusal> {
             bytes.extend_from_slice(&data);
         }
     }
-    if dropped > 0 {
-        Err(Refusal::TooLarge(most))
-    } else {
-        Ok(bytes.into())
-    }
+    if dropped > 0 { Err(Refusal::TooLarge(most)) } else { Ok(bytes.into()) }
 }
 
 fn judge(config: &GatewayConfig, bytes: &[u8]) -> Result<Question, Refusal> {
     let wrong = |_| Refusal::Body("it must be JSON with a model and its messages, each given once");
     let question: Question = serde_json::from_slice(bytes).map_err(wrong)?;
-    if config
-        .allowed_models
-        .as_ref()
-        .is_some_and(|allowed| !is_allowed(&question.model, allowed))
-    {
+    if config.allowed_models.as_ref().is_some_and(|allowed| !is_allowed(&question.model, allowed)) {
         let shown = question.model.chars().take(100).collect();
         return Err(Refusal::Model(shown));
     }
@@ -270,10 +248,7 @@ fn end_to_end(from: &HeaderMap, dropped: &[&str]) -> HeaderMap {
         let name = name.as_str();
         !HOP_BY_HOP.contains(&name) && !dropped.contains(&name) && !named.iter().any(|other| other == name)
     };
-    from.iter()
-        .filter(|(name, _)| stays(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    from.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// A request that may go out.
@@ -295,18 +270,10 @@ impl Call {
         let limits = &run.upstream.config.limits;
         let deadline = Instant::now() + limits.total;
         // A whole answer is silent until it is finished, so only a stream can be idle.
-        let head = if self.streams {
-            Instant::now() + limits.idle
-        } else {
-            deadline
-        };
+        let head = if self.streams { Instant::now() + limits.idle } else { deadline };
         run.ledger.count_request();
         let client = &run.upstream.client;
-        let sent = client
-            .request(self.method, self.url)
-            .headers(self.headers)
-            .body(self.bytes)
-            .send();
+        let sent = client.request(self.method, self.url).headers(self.headers).body(self.bytes).send();
         let response = match timeout_at(head, sent).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
@@ -317,26 +284,13 @@ impl Call {
             }
             Err(_) => return Err(Refusal::Silent),
         };
-        let (status, headers) = (
-            response.status(),
-            end_to_end(response.headers(), &["set-cookie", "content-length"]),
-        );
+        let (status, headers) = (response.status(), end_to_end(response.headers(), &["set-cookie", "content-length"]));
         let body = if status.is_success() {
-            let is_plain = response
-                .headers()
-                .get(header::CONTENT_ENCODING)
-                .is_none_or(|coding| coding == "identity");
+            let is_plain = response.headers().get(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
             if let Some(meter) = meter.as_mut().filter(|_| is_plain) {
                 meter.begin(is_event_stream(response.headers()));
             }
-            let relay = Relay {
-                response,
-                meter,
-                idle: limits.idle,
-                deadline,
-                ended: false,
-                _permit: permit,
-            };
+            let relay = Relay { response, meter, idle: limits.idle, deadline, ended: false, _permit: permit };
             let pieces = futures::stream::unfold(relay, |mut relay| async move {
                 let piece = relay.next().await?;
                 Some((piece.map(Frame::data), relay))
@@ -420,10 +374,7 @@ mod tests {
     use crate::refusal::Refusal;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect()
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
     #[test]
@@ -439,17 +390,10 @@ mod tests {
             ("anthropic-version", "2023-06-01"),
         ]);
         let key = (HeaderName::from_static("x-api-key"), HeaderValue::from_static("real"));
-        let expected = [
-            ("x-api-key", "real"),
-            ("accept-encoding", "identity"),
-            ("anthropic-version", "2023-06-01"),
-        ];
+        let expected = [("x-api-key", "real"), ("accept-encoding", "identity"), ("anthropic-version", "2023-06-01")];
         assert_eq!(request_headers(&from, Some(&key)), headers(&expected));
         assert_eq!(request_headers(&from, None), headers(&expected[1..]));
-        assert_eq!(
-            end_to_end(&headers(&[("te", "trailers"), ("request-id", "1")]), &[]).len(),
-            1
-        );
+        assert_eq!(end_to_end(&headers(&[("te", "trailers"), ("request-id", "1")]), &[]).len(), 1);
     }
 
     #[test]

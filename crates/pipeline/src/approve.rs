@@ -84,10 +84,10 @@ pub async fn decide(ctx: &Arc<Context>, id: &TaskId, decision: Decision, by: Act
         let commit = decided(ctx, task, decision.clone(), by.clone())?;
         match ctx.store.commit(commit).await {
             Ok(_) => {
-                if let (Decision::Cancel, Some(run)) = (&decision, run) {
-                    if let Some(live) = ctx.live.get(&run) {
-                        live.cancel.cancel();
-                    }
+                if decision == Decision::Cancel
+                    && let Some(live) = run.and_then(|run| ctx.live.get(&run))
+                {
+                    live.cancel.cancel();
                 }
                 ctx.work.notify_one();
                 ctx.nudge.notify_one();
@@ -379,8 +379,11 @@ fn wish(activity: &Activity, approval_label: &str, stage: Stage) -> Option<Resul
 async fn act(ctx: &Arc<Context>, forge: &dyn Forge, id: &TaskId, view: &IssueView, activity: &Activity) -> Result<()> {
     let Some(task) = ctx.store.task(id).await? else { return Ok(()) };
     let shown_at = task.state.proposal().map_or(Timestamp(0), |proposal| proposal.at);
+    // Who uses a personal token acts under the same account as we do. We write marked comments and take the approval
+    // label away, and nothing else that could be a wish: everything else under our account is that person's.
+    let ours = activity.by_us && matches!(activity.what, ActivityKind::Commented(_) | ActivityKind::Unlabeled(_));
     // Code hosts count in whole seconds: what happened within the second of the proposal still counts.
-    if activity.by_us || activity.at.0 / 1000 < shown_at.0 / 1000 {
+    if ours || activity.at.0 / 1000 < shown_at.0 / 1000 {
         return Ok(());
     }
     let Some(wish) = wish(activity, &ctx.settings().proposals.approval_label, task.state.stage()) else { return Ok(()) };

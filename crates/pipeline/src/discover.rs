@@ -227,7 +227,7 @@ pub async fn read_file(mirror: &Mirror, tree: &Tree, path: &str) -> Result<Optio
     let Some(file) = tree.files.iter().find(|file| file.path == path) else { return Ok(None) };
     let mut text = None;
     mirror
-        .read_blobs(&[file.oid.clone()], SMALL_FILE, |_, blob| {
+        .read_blobs(std::slice::from_ref(&file.oid), SMALL_FILE, |_, blob| {
             if let Blob::Content(bytes) = blob {
                 text = Some(String::from_utf8_lossy(&bytes).into_owned());
             }

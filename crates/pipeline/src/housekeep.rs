@@ -41,7 +41,10 @@ pub async fn recover(ctx: &Arc<Context>, machine: &str) -> Result<()> {
         tracing::info!(released, "jobs of an earlier process of this machine are due again");
     }
     for run in folders(ctx).await? {
-        let killed = runner::kill_leftovers(run.as_str()).await?;
+        let mut killed = 0;
+        for what in ["", "-verify", "-baseline"] {
+            killed += runner::kill_leftovers(&ctx.paths.marker(&format!("{run}{what}"))).await?;
+        }
         if killed > 0 {
             tracing::warn!(run = %run, killed, "processes that an earlier service process left behind were ended");
         }

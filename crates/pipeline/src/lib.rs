@@ -206,6 +206,14 @@ impl Paths {
         self.runs().join(run.as_str())
     }
 
+    /// What marks the processes of a run on this machine: two installations may work at the same repository, where
+    /// runs have the same names, and must not end each other's processes.
+    #[must_use]
+    pub fn marker(&self, run: &str) -> String {
+        let installation = backlog::names::digest(&[&self.data.to_string_lossy()]);
+        format!("{run}@{}", &installation[..12])
+    }
+
     /// Whether `path` lies below the runs' folder: nothing else is ever deleted.
     #[must_use]
     pub fn owns(&self, path: &Path) -> bool {

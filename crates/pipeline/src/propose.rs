@@ -16,7 +16,7 @@ use anyhow::Result;
 use backlog::approval::ContentHash;
 use backlog::event::{Actor, Channel, EventKind, NewEvent};
 use backlog::names::RepoName;
-use backlog::task::{Command, Proposal, Stage, Task, TaskState};
+use backlog::task::{Command, IssueLink, Proposal, Stage, Task, TaskState};
 use forge::{Forge, IssueClose, IssueDraft, IssuePatch};
 use store::{Commit, StoreError, TaskFilter};
 
@@ -59,9 +59,10 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
             labels: vec![settings.proposals.label.clone()],
         };
         let view = forge.ensure_issue(&draft).await?;
+        let open = view.open || reopened(ctx, forge, &task, &view.link).await?;
         // What people see is what counts, not what we sent.
         let content = ContentHash::of(&view.title, &view.body);
-        (Proposal { issue: Some(view.link), content, title: view.title, body: view.body, at: now }, view.open)
+        (Proposal { issue: Some(view.link), content, title: view.title, body: view.body, at: now }, open)
     } else {
         (crate::approve::card(&task, now), true)
     };
@@ -80,6 +81,17 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
         Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Opens an issue again that we closed ourselves because its work had gone away, now that the work is back.
+async fn reopened(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &IssueLink) -> Result<bool> {
+    let shown = ctx.store.note("reflected", task.id.as_str(), ctx.now()).await?;
+    if shown.as_deref() != Some(Stage::Obsolete.as_str()) {
+        return Ok(false);
+    }
+    forge.update_issue(issue, &close(IssueClose::Reopen)).await?;
+    ctx.store.put_note("reflected", task.id.as_str(), Stage::Proposed.as_str(), None).await?;
+    Ok(true)
 }
 
 /// Reconciler: makes the issues of a repository's tasks say where the tasks stand.

@@ -64,7 +64,7 @@ pub async fn run_task(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken)
         TaskState::Approved { .. } => begin(ctx, job, task, &name, &agent).await?,
         TaskState::Running { run, .. } => {
             let run = ctx.store.run(run).await?.context("the run of a task is stored")?;
-            runner::kill_leftovers(run.id.as_str()).await?;
+            runner::kill_leftovers(&ctx.paths.marker(run.id.as_str())).await?;
             (task, run)
         }
         _ => return done(ctx, job).await,
@@ -292,7 +292,7 @@ fn spec(
 /// What a process that works on `dir` may see: the checkout, the mirror's objects it borrows, the toolchains.
 #[must_use]
 pub fn confinement(ctx: &Context, marker: &str, dir: &Path, mirror: &Mirror) -> Confinement {
-    let mut confinement = Confinement::new(marker, dir);
+    let mut confinement = Confinement::new(ctx.paths.marker(marker), dir);
     confinement.read_only.push(mirror.objects_dir());
     confinement.toolchains = Toolchains { paths: ctx.settings().sandbox.toolchains.clone(), env: Vec::new() };
     confinement
@@ -371,32 +371,7 @@ async fn conclude(
     {
         return pause(ctx, job, task, run, reason).await;
     }
-    let outcome = match attended.outcome {
-        _ if attended.over_budget => RunOutcome::OverBudget,
-        SessionOutcome::Ended(AgentOutcome::Succeeded { summary }) => {
-            let author = Author { name: COMMITTER.0.to_owned(), email: COMMITTER.1.to_owned() };
-            let message = wording::commit_message(&task, &run);
-            match checkout.commit(&author, &message, run.started_at).await {
-                Ok(Some(commit)) => {
-                    run.commit = Some(commit);
-                    RunOutcome::Succeeded
-                }
-                Ok(None) => RunOutcome::NoChange { summary: wording::sentence(&summary.chars().take(500).collect::<String>()) },
-                Err(error @ git::GitError::NestedRepository { .. }) => {
-                    RunOutcome::Failed { reason: wording::sentence(&error.to_string()), retryable: true }
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        SessionOutcome::Ended(AgentOutcome::NoResult { reason }) => failed(&reason, true),
-        SessionOutcome::Ended(AgentOutcome::Failed { reason, retryable }) => failed(&reason, retryable),
-        SessionOutcome::Ended(AgentOutcome::UnknownSession { id }) => failed(&format!("the session {id} is unknown"), true),
-        SessionOutcome::Ended(AgentOutcome::LimitedByProvider { reason }) => failed(&reason, true),
-        SessionOutcome::TimedOut { .. } => RunOutcome::TimedOut,
-        SessionOutcome::Stalled { .. } => RunOutcome::Stalled,
-        SessionOutcome::OverLimit { reason } => failed(&reason, true),
-        SessionOutcome::Cancelled => RunOutcome::Cancelled,
-    };
+    let outcome = outcome(&task, &mut run, checkout, attended).await?;
     run.finished_at = Some(now);
     run.state = RunState::Finished(outcome.clone());
     let finished = NewEvent {
@@ -444,6 +419,36 @@ async fn conclude(
     }
 }
 
+/// What a session's end means for its run; commits what the agent made.
+async fn outcome(task: &Task, run: &mut Run, checkout: &Checkout, attended: Attended) -> Result<RunOutcome> {
+    Ok(match attended.outcome {
+        _ if attended.over_budget => RunOutcome::OverBudget,
+        SessionOutcome::Ended(AgentOutcome::Succeeded { summary }) => {
+            let author = Author { name: COMMITTER.0.to_owned(), email: COMMITTER.1.to_owned() };
+            let message = wording::commit_message(task, run);
+            match checkout.commit(&author, &message, run.started_at).await {
+                Ok(Some(commit)) => {
+                    run.commit = Some(commit);
+                    RunOutcome::Succeeded
+                }
+                Ok(None) => RunOutcome::NoChange { summary: wording::sentence(&summary.chars().take(500).collect::<String>()) },
+                Err(error @ git::GitError::NestedRepository { .. }) => {
+                    RunOutcome::Failed { reason: wording::sentence(&error.to_string()), retryable: true }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        SessionOutcome::Ended(AgentOutcome::NoResult { reason }) => failed(&reason, true),
+        SessionOutcome::Ended(AgentOutcome::Failed { reason, retryable }) => failed(&reason, retryable),
+        SessionOutcome::Ended(AgentOutcome::UnknownSession { id }) => failed(&format!("the session {id} is unknown"), true),
+        SessionOutcome::Ended(AgentOutcome::LimitedByProvider { reason }) => failed(&reason, true),
+        SessionOutcome::TimedOut { .. } => RunOutcome::TimedOut,
+        SessionOutcome::Stalled { .. } => RunOutcome::Stalled,
+        SessionOutcome::OverLimit { reason } => failed(&reason, true),
+        SessionOutcome::Cancelled => RunOutcome::Cancelled,
+    })
+}
+
 fn failed(reason: &str, retryable: bool) -> RunOutcome {
     RunOutcome::Failed { reason: wording::sentence(reason), retryable }
 }
@@ -482,7 +487,7 @@ pub async fn fall_back(
     job: &Job,
     task: Task,
     run: Run,
-    objections: Vec<String>,
+    mut objections: Vec<String>,
     retryable: bool,
     mut events: Vec<NewEvent>,
 ) -> Result<()> {
@@ -490,15 +495,21 @@ pub async fn fall_back(
     let attempts = task.state.work().map_or(0, |work| work.attempts);
     let (id, repository) = (task.id.clone(), task.repository.clone());
     let event = |kind| NewEvent { at: now, repository: repository.clone(), task: Some(id.clone()), actor: Actor::Service, kind };
+    // The next prompt gets the logs, the timeline only the sentences.
+    let red = run.checks.iter().filter(|check| !check.passed && !check.log.trim().is_empty());
+    let logs: Vec<String> = red
+        .map(|check| format!("The end of the output of `{}`:\n{}", check.name, prompt::tail(&check.log, 4_000)))
+        .collect();
     let mut commit = Commit { job: Some((job.lease(), Some(JobEnd::Done))), runs: vec![run], ..Commit::default() };
+    let reason = objections.join(" ");
     match ctx.settings().verification.retry().after_run(attempts, retryable) {
         Next::RetryAfter(pause) => {
             commit.enqueue.push(crate::approve::run_job(&task, now.plus(pause)));
-            events.push(event(EventKind::Retried { why: objections.join(" ") }));
+            events.push(event(EventKind::Retried { why: reason }));
+            objections.extend(logs);
             commit.tasks.push(task.apply(Command::TryAgain(objections), now)?);
         }
         Next::GiveUp => {
-            let reason = objections.join(" ");
             events.push(event(EventKind::Failed { reason: reason.clone() }));
             commit.tasks.push(task.apply(Command::GiveUp(reason), now)?);
         }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::deliver::done;
 use crate::run::{changed, confinement, fall_back};
 use crate::settings::RepositoryPolicy;
-use crate::{Context, discover, prompt};
+use crate::{Context, discover};
 
 /// Job: judges what a run made.
 ///
@@ -71,9 +71,6 @@ pub async fn verify_run(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToke
             ));
         }
     }
-    for check in run.checks.iter().filter(|check| !check.passed) {
-        objections.push(format!("The end of the output of `{}`:\n{}", check.name, prompt::tail(&check.log, 4_000)));
-    }
     conclude(ctx, job, task, run, objections, retryable).await
 }
 
@@ -98,11 +95,8 @@ async fn conclude(
         .iter()
         .map(|check| event(EventKind::Checked { name: check.name.clone(), passed: check.passed }))
         .collect();
-    // The logs are on the run's page; the timeline has the sentences.
-    let reasons: Vec<String> =
-        objections.iter().filter(|text| !text.starts_with("The end of the output")).cloned().collect();
-    events.push(event(EventKind::Judged { good: objections.is_empty(), reasons: reasons.clone() }));
-    run.objections = reasons;
+    events.push(event(EventKind::Judged { good: objections.is_empty(), reasons: objections.clone() }));
+    run.objections.clone_from(&objections);
     if !objections.is_empty() {
         return fall_back(ctx, job, task, run, objections, retryable, events).await;
     }

@@ -118,7 +118,7 @@ async fn run_check(
     let program = Program { path: "sh".into(), args: vec!["-c".into(), command.line.clone()], ..Program::default() };
     let spec = sandbox.wrap(&program, confinement)?;
     let began = Instant::now();
-    let mut started = process::start(&spec, &confinement.run, false)?;
+    let mut started = process::start(&spec, &confinement.run, false, sandbox.level().processes_contained).await?;
     let mut tail = Tail::new(LOG_TAIL);
     let mut keep = |line: &str| {
         tail.push(line);

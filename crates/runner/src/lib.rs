@@ -4,8 +4,8 @@
 //! *session* is one life of one agent process; a *check* is one verification command of the repository.
 //!
 //! **Properties wanted.** (1) Nothing that a session or a check started is alive after it returned, and this is looked
-//! up in `/proc`, not assumed. (2) Whatever an agent does – hang, flood, fork, die, lie – the session ends in bounded
-//! time with a reason. (3) No secret, and no variable of the service, reaches an agent. (4) "Succeeded" needs the
+//! up in `/proc`, not assumed. (2) Whatever an agent does – hang, flood, fork, die, lie – the session ends in
+//! bounded time with a reason. (3) No secret, and no variable of the service, reaches an agent. (4) "Succeeded" needs the
 //! agent's own result and is still only a claim: verification is done elsewhere.
 //!
 //! **Design.** [`agent::Agent`] is a protocol machine without I/O, so that recorded transcripts are its tests.
@@ -54,7 +54,7 @@ pub enum RunnerError {
         source: std::io::Error,
     },
     /// Processes of the run outlived every attempt to kill them.
-    #[error("{} processes of run {run} outlived SIGKILL ({pids:?}); end them before the run is tried again", pids.len())]
+    #[error("{} processes of run {run} outlived SIGKILL ({pids:?}); end them before the next try", pids.len())]
     Survivors {
         /// The run's marker.
         run: String,

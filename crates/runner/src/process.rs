@@ -80,8 +80,14 @@ fn command(spec: &ProcessSpec) -> Command {
     command
 }
 
-/// Starts `spec` as the leader of the run `run`, with pipes on all sides.
-pub(crate) fn start(spec: &ProcessSpec, run: &str, piped_input: bool) -> Result<Started, RunnerError> {
+/// Starts `spec` as the leader of the run `run`, with pipes on all sides. If the run is `contained`, its process-id
+/// namespace is learned before anything else happens.
+pub(crate) async fn start(
+    spec: &ProcessSpec,
+    run: &str,
+    piped_input: bool,
+    contained: bool,
+) -> Result<Started, RunnerError> {
     let mut command = command(spec);
     if piped_input {
         command.stdin(Stdio::piped());
@@ -100,7 +106,10 @@ pub(crate) fn start(spec: &ProcessSpec, run: &str, piped_input: bool) -> Result<
         tokio::spawn(write_lines(pipe, lines));
         queue
     }));
-    let tree = Tree::new(run, child.id());
+    let mut tree = Tree::new(run, child.id());
+    if contained {
+        tree.learn_namespace().await;
+    }
     Ok(Started { child, input, output, tree })
 }
 

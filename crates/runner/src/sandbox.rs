@@ -256,6 +256,15 @@ fn find_program(path: &Path, toolchains: &Toolchains) -> Result<PathBuf, RunnerE
         .ok_or_else(missing)
 }
 
+/// A program of the service's own, such as the sandbox's: looked for on its `PATH` only.
+fn find_own(name: &Path) -> Result<PathBuf, RunnerError> {
+    let host = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&host)
+        .map(|folder| folder.join(name))
+        .find(|candidate| process::is_program(candidate))
+        .ok_or_else(|| RunnerError::ProgramMissing { program: name.display().to_string() })
+}
+
 /// The shell line that bounds what a program may use and then becomes it. The data segment is bounded, not the address
 /// space: runtimes such as Node's and Bun's reserve far more addresses than they use.
 fn limited(confinement: &Confinement, bound_processes: bool) -> String {

@@ -123,6 +123,8 @@ pub struct SessionEnd {
     pub stderr_tail: String,
     /// What confined it.
     pub level: Level,
+    /// How many events nobody took in time; the transcript lacks them.
+    pub events_lost: u64,
     /// When it began.
     pub began: Timestamp,
     /// When it was over.
@@ -144,10 +146,10 @@ pub async fn run_session(
     clock: Arc<dyn Clock>,
 ) -> Result<SessionEnd, RunnerError> {
     let began = clock.now();
-    let started = start(&spec, agent.as_mut(), sandbox)?;
+    let started = start(&spec, agent.as_mut(), sandbox).await?;
     let mut session = Session::new(agent, started, events, spec.limits, &cancel);
     session.drive(&mut inbox, spec.confinement.processes).await;
-    let Session { mut agent, mut started, stop, stderr, usage, session_id, .. } = session;
+    let Session { mut agent, mut started, stop, stderr, usage, session_id, events_lost, .. } = session;
     let (exit, killed_processes) = started.tree.end(&mut started.child).await?;
     let stderr_tail = stderr.text();
     let outcome = match stop {
@@ -159,10 +161,10 @@ pub async fn run_session(
     };
     let level = sandbox.level();
     let ended = clock.now();
-    Ok(SessionEnd { outcome, session_id, exit, usage, killed_processes, stderr_tail, level, began, ended })
+    Ok(SessionEnd { outcome, session_id, exit, usage, killed_processes, stderr_tail, level, events_lost, began, ended })
 }
 
-fn start(spec: &RunSpec, agent: &mut dyn Agent, sandbox: &dyn Sandbox) -> Result<Started, RunnerError> {
+async fn start(spec: &RunSpec, agent: &mut dyn Agent, sandbox: &dyn Sandbox) -> Result<Started, RunnerError> {
     let confinement = &spec.confinement;
     let mut session = spec.session.clone();
     session.checkout = sandbox.checkout(confinement);
@@ -173,7 +175,7 @@ fn start(spec: &RunSpec, agent: &mut dyn Agent, sandbox: &dyn Sandbox) -> Result
     write_prompt(&mut command, confinement, sandbox)?;
     let process = sandbox.wrap(&command.program, confinement)?;
     let piped = !command.stdin.is_empty() || !command.close_stdin_after_prompt;
-    let mut started = process::start(&process, &confinement.run, piped)?;
+    let mut started = process::start(&process, &confinement.run, piped, sandbox.level().processes_contained).await?;
     for line in command.stdin {
         // The queue is empty and holds more than any agent's first lines.
         started.input.write(line);
@@ -263,6 +265,7 @@ struct Session<'a> {
     stderr: Tail,
     usage: Usage,
     session_id: Option<String>,
+    events_lost: u64,
 }
 
 impl<'a> Session<'a> {
@@ -289,6 +292,7 @@ impl<'a> Session<'a> {
             stderr: Tail::new(STDERR_TAIL),
             usage: Usage::default(),
             session_id: None,
+            events_lost: 0,
         }
     }
 
@@ -300,6 +304,11 @@ impl<'a> Session<'a> {
             let draining = matches!(self.phase, Phase::Draining(_));
             if draining && !output_open {
                 return;
+            }
+            if Instant::now() >= self.deadline() {
+                // A timer may fire a moment late, and what else is ready must not win by that.
+                self.on_deadline().await;
+                continue;
             }
             let cancel = self.cancel;
             tokio::select! {
@@ -339,6 +348,11 @@ impl<'a> Session<'a> {
         match self.phase {
             Phase::Working => {
                 let now = Instant::now();
+                if self.started.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                    // It ended by itself, in time; a slow listener kept us from seeing it.
+                    self.phase = Phase::Draining(now + DRAIN);
+                    return;
+                }
                 let why = if now >= self.total_until {
                     Stop::Total
                 } else if now >= self.turn_until {
@@ -406,10 +420,6 @@ impl<'a> Session<'a> {
             }
             return;
         }
-        if self.output_left == self.limits.output_bytes {
-            // The first sign of life is the first chance to learn the sandbox's namespace.
-            self.started.tree.members().await;
-        }
         self.output_left -= bytes;
         match output {
             Output::Line { stream: Stream::Stdout, text, dropped } => {
@@ -456,14 +466,20 @@ impl<'a> Session<'a> {
         } else if matches!(event, AgentEvent::Result { .. }) {
             self.turn_until = Instant::now() + self.limits.turn;
         }
-        let patience = if self.phase == Phase::Working { self.total_until } else { Instant::now() + DRAIN };
         let before = Instant::now();
+        let patience = if self.stop.is_none() { self.total_until } else { self.deadline() };
         tokio::select! {
             biased;
             // A receiver that is gone does not want to know; the session goes on.
             _ = self.events.send(event) => {}
-            () = sleep_until(patience) => {}
-            () = self.cancel.cancelled(), if self.phase == Phase::Working => {}
+            () = sleep_until(patience) => self.events_lost += 1,
+            () = self.cancel.cancelled(), if self.stop.is_none() => self.events_lost += 1,
+        }
+        // Neither the agent's silence nor a pipe that stays open is the listener's fault.
+        if let Phase::Draining(until) = &mut self.phase
+            && self.stop.is_none()
+        {
+            *until += before.elapsed();
         }
         self.silent_until += before.elapsed();
     }

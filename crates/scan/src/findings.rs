@@ -25,10 +25,8 @@ pub struct FileTodos {
 /// would number equal comments differently.
 #[must_use]
 pub fn findings(repository: &RepoName, commit: Option<&CommitId>, files: Vec<FileTodos>) -> Vec<Finding> {
-    let mut todos: Vec<(String, Todo)> = files
-        .into_iter()
-        .flat_map(|file| file.todos.into_iter().map(move |todo| (file.path.clone(), todo)))
-        .collect();
+    let mut todos: Vec<(String, Todo)> =
+        files.into_iter().flat_map(|file| file.todos.into_iter().map(move |todo| (file.path.clone(), todo))).collect();
     todos.sort_by(|(path, todo), (other_path, other)| (path, todo.order()).cmp(&(other_path, other.order())));
     let mut seen: HashMap<(String, String), usize> = HashMap::new();
     todos
@@ -50,11 +48,7 @@ fn finding(
     todo: Todo,
     fingerprint: Fingerprint,
 ) -> Finding {
-    let title = if todo.is_bare() {
-        todo.title
-    } else {
-        shorten(&format!("{}: {}", todo.kind, todo.title))
-    };
+    let title = if todo.is_bare() { todo.title } else { shorten(&format!("{}: {}", todo.kind, todo.title)) };
     Finding {
         fingerprint,
         source: Source::Todo,

@@ -45,10 +45,7 @@ static BY_INTERPRETER: LazyLock<HashMap<&'static str, &'static Language>> =
     LazyLock::new(|| index(|language| language.interpreters));
 
 fn index(keys: fn(&Language) -> &'static [&'static str]) -> HashMap<&'static str, &'static Language> {
-    LANGUAGES
-        .iter()
-        .flat_map(|language| keys(language).iter().map(move |key| (*key, language)))
-        .collect()
+    LANGUAGES.iter().flat_map(|language| keys(language).iter().map(move |key| (*key, language))).collect()
 }
 
 impl Language {
@@ -83,11 +80,7 @@ impl Language {
         if let Some(language) = BY_EXTENSION.get(extension) {
             return Some(language);
         }
-        if TEMPLATE_SUFFIXES.contains(&extension) {
-            Self::of_name(stem, first_bytes)
-        } else {
-            None
-        }
+        if TEMPLATE_SUFFIXES.contains(&extension) { Self::of_name(stem, first_bytes) } else { None }
     }
 }
 
@@ -104,10 +97,8 @@ fn of_shebang(first_bytes: &[u8]) -> Option<&'static Language> {
 
 /// MATLAB shares `.m`, and begins with `%` or a `function`; everything else is Objective-C.
 fn is_objective_c(first_bytes: &[u8]) -> bool {
-    let mut lines = first_bytes
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii_start)
-        .filter(|line| !line.is_empty());
+    let mut lines =
+        first_bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start).filter(|line| !line.is_empty());
     !lines.next().is_some_and(|line| {
         [&b"%"[..], b"function", b"classdef", b"clear", b"clc", b"close all"]
             .iter()

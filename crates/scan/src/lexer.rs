@@ -66,11 +66,7 @@ pub fn comments(language: &Language, source: &[u8]) -> Vec<Comment> {
 
 enum Frame {
     /// Inside a string; where it began and how many comments were known then.
-    Text {
-        text: &'static Text,
-        start: usize,
-        comments: usize,
-    },
+    Text { text: &'static Text, start: usize, comments: usize },
     /// Inside a string's code, until as many `down` as `up`.
     Code { up: u8, down: u8, depth: u32 },
 }
@@ -148,11 +144,7 @@ impl<'a> Lexer<'a> {
 
     /// The byte before `pos`, if this lexer has read one.
     fn previous(&self) -> Option<u8> {
-        if self.pos > self.start {
-            Some(self.source[self.pos - 1])
-        } else {
-            None
-        }
+        if self.pos > self.start { Some(self.source[self.pos - 1]) } else { None }
     }
 
     fn after_word(&self) -> bool {
@@ -161,10 +153,7 @@ impl<'a> Lexer<'a> {
 
     /// A string of many lines that reached the end of the file began with a stray quote: go on right after it.
     fn rewind(&mut self) -> bool {
-        let stray = self
-            .stack
-            .iter()
-            .position(|frame| matches!(frame, Frame::Text { text, .. } if text.multiline));
+        let stray = self.stack.iter().position(|frame| matches!(frame, Frame::Text { text, .. } if text.multiline));
         let Some(index) = stray.filter(|_| self.rewinds > 0) else {
             return false;
         };
@@ -224,11 +213,7 @@ impl<'a> Lexer<'a> {
                         return false;
                     }
                     self.pos += open.len();
-                    self.stack.push(Frame::Code {
-                        up: *up,
-                        down: *down,
-                        depth: 0,
-                    });
+                    self.stack.push(Frame::Code { up: *up, down: *down, depth: 0 });
                     return true;
                 }
                 Hole::Braces { open } if self.rest().starts_with(open.as_bytes()) => {
@@ -306,11 +291,7 @@ impl<'a> Lexer<'a> {
             At::NotAfterDollar => previous != Some(b'$'),
             At::LineStart => {
                 let before = &self.source[self.start..self.pos];
-                before
-                    .iter()
-                    .rev()
-                    .find(|byte| !matches!(byte, b' ' | b'\t'))
-                    .is_none_or(|byte| *byte == b'\n')
+                before.iter().rev().find(|byte| !matches!(byte, b' ' | b'\t')).is_none_or(|byte| *byte == b'\n')
             }
             At::NotOperator => {
                 let after = self.rest()[marker.len()..].iter().find(|byte| **byte != b'-');
@@ -328,20 +309,12 @@ impl<'a> Lexer<'a> {
         let Some(line) = found else { return false };
         let body_start = self.pos + line.open.len();
         let line_end = memchr(b'\n', &self.source[body_start..]).map_or(self.source.len(), |at| body_start + at);
-        let stop = self
-            .stop
-            .and_then(|stop| memmem::find(&self.source[body_start..line_end], stop));
+        let stop = self.stop.and_then(|stop| memmem::find(&self.source[body_start..line_end], stop));
         let mut end = stop.map_or(line_end, |at| body_start + at);
         if end > body_start && self.source[end - 1] == b'\r' {
             end -= 1;
         }
-        self.comments.push(Comment {
-            start: self.pos,
-            end,
-            body_start,
-            body_end: end,
-            kind: CommentKind::Line,
-        });
+        self.comments.push(Comment { start: self.pos, end, body_start, body_end: end, kind: CommentKind::Line });
         self.pos = end;
         true
     }
@@ -360,9 +333,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn open_text(&mut self) -> bool {
-        let not_operand = !self
-            .previous()
-            .is_some_and(|byte| is_word(byte) || b")]}'.".contains(&byte));
+        let not_operand = !self.previous().is_some_and(|byte| is_word(byte) || b")]}'.".contains(&byte));
         let found = self
             .rules
             .strings
@@ -372,11 +343,7 @@ impl<'a> Lexer<'a> {
         if self.stack.len() >= MAX_DEPTH {
             return false;
         }
-        self.stack.push(Frame::Text {
-            text,
-            start: self.pos,
-            comments: self.comments.len(),
-        });
+        self.stack.push(Frame::Text { text, start: self.pos, comments: self.comments.len() });
         self.pos += text.open.len();
         true
     }
@@ -399,23 +366,11 @@ fn block_comment(block: &Block, source: &[u8], start: usize) -> Comment {
         depth -= 1;
         from = at + close.len();
         if depth == 0 {
-            return Comment {
-                start,
-                end: from,
-                body_start,
-                body_end: at,
-                kind: CommentKind::Block,
-            };
+            return Comment { start, end: from, body_start, body_end: at, kind: CommentKind::Block };
         }
     }
     let end = source.len();
-    Comment {
-        start,
-        end,
-        body_start: body_start.min(end),
-        body_end: end,
-        kind: CommentKind::Block,
-    }
+    Comment { start, end, body_start: body_start.min(end), body_end: end, kind: CommentKind::Block }
 }
 
 fn is_nix_escape(rest: &[u8]) -> bool {

@@ -136,12 +136,7 @@ pub fn skip_reason(path: &str, head: &[u8], size: u64) -> Option<Skip> {
     let lower = path.to_lowercase();
     let name = lower.rsplit('/').next().unwrap_or(&lower);
     let head = &head[..head.len().min(HEAD_BYTES)];
-    if lower
-        .split('/')
-        .rev()
-        .skip(1)
-        .any(|folder| VENDORED_FOLDERS.contains(&folder))
-    {
+    if lower.split('/').rev().skip(1).any(|folder| VENDORED_FOLDERS.contains(&folder)) {
         return Some(Skip::Vendored);
     }
     if LOCK_FILES.contains(&name) || GENERATED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {

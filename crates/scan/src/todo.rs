@@ -32,6 +32,10 @@ const MAX_TAG_CHARS: usize = 40;
 const MAX_TITLE_CHARS: usize = 120;
 /// The longest text, in characters.
 const MAX_TEXT_CHARS: usize = 4_000;
+/// How many lines above and below a bare tag are searched for code.
+const MAX_LINES_AROUND: usize = 20;
+/// How much of a code line is looked at, in bytes.
+const MAX_LINE_BYTES: usize = 500;
 /// How much of a code line the title of a bare tag shows, in characters.
 const MAX_CODE_CHARS: usize = 80;
 
@@ -69,11 +73,7 @@ impl TodoOptions {
         }
         let mut builder = AhoCorasick::builder();
         // Without a prefilter every file is read, which is slower and just as right.
-        let prefilter = builder
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&tags)
-            .ok();
+        let prefilter = builder.ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(&tags).ok();
         Ok(Self { tags, prefilter })
     }
 
@@ -84,9 +84,7 @@ impl TodoOptions {
     }
 
     fn may_match(&self, source: &[u8]) -> bool {
-        self.prefilter
-            .as_ref()
-            .is_none_or(|prefilter| prefilter.is_match(source))
+        self.prefilter.as_ref().is_none_or(|prefilter| prefilter.is_match(source))
     }
 }
 
@@ -182,7 +180,8 @@ fn in_block(
         let end = continuation_end(block, index, &tag, &options.tags);
         let mut todo = build(&block.lines[index..end], &tag);
         if todo.title.is_empty() {
-            todo.title = format!("{} at {}", todo.kind, nearby_code(block, source, lines, comments));
+            todo.title =
+                format!("{} at {}", todo.kind, nearby_code(&line.text[..tag.start], block, source, lines, comments));
         }
         found.push(todo);
         after_tag = end == index + 1;
@@ -206,17 +205,10 @@ fn place(block: &Block, index: usize) -> Place {
 /// One past the last line that belongs to the request at `index`.
 fn continuation_end(block: &Block, index: usize, tag: &tag::Tag, tags: &[String]) -> usize {
     let first = &block.lines[index];
-    let hanging = block
-        .lines
-        .get(index + 1)
-        .is_some_and(|line| !line.is_empty() && line.column > first.column);
+    let hanging = block.lines.get(index + 1).is_some_and(|line| !line.is_empty() && line.column > first.column);
     let mut end = index + 1;
     while let Some(line) = block.lines.get(end) {
-        let place = if end == index + 1 {
-            Place::Opens
-        } else {
-            place(block, end)
-        };
+        let place = if end == index + 1 { Place::Opens } else { place(block, end) };
         let ends = line.is_empty()
             || line.fenced
             || (hanging && line.column <= first.column)
@@ -255,40 +247,30 @@ fn build(lines: &[CommentLine], tag: &tag::Tag) -> Todo {
     }
 }
 
-/// The code a bare tag is about: on its own line, else below, else above.
-fn nearby_code(block: &Block, source: &[u8], lines: &Lines, comments: &[Comment]) -> String {
+/// The code a bare tag is about: on its own line, else commented out before it, else below, else above.
+fn nearby_code(before: &str, block: &Block, source: &[u8], lines: &Lines, comments: &[Comment]) -> String {
     let code_in = |number: usize| {
         let (start, end) = lines.range(number);
+        let end = end.min(start + MAX_LINE_BYTES);
         let mut code = source[start..end].to_vec();
         let from = comments.partition_point(|comment| comment.end <= start);
         for comment in comments[from..].iter().take_while(|comment| comment.start < end) {
             code[comment.start.max(start) - start..comment.end.min(end) - start].fill(b' ');
         }
-        let code = String::from_utf8_lossy(&code)
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
+        let code = String::from_utf8_lossy(&code).split_whitespace().collect::<Vec<_>>().join(" ");
         code.contains(|c: char| c.is_alphanumeric()).then_some(code)
     };
-    let (first, last) = (
-        lines.number_at(block.start),
-        lines.number_at(block.end.saturating_sub(1)),
-    );
-    let below = (last + 1..=lines.count()).take(50).find_map(|number| {
+    let (first, last) = (lines.number_at(block.start), lines.number_at(block.end.saturating_sub(1)));
+    let below = (last + 1..=lines.count()).take(MAX_LINES_AROUND).find_map(|number| {
         // A closing brace below says less than the line above.
         let (start, end) = lines.range(number);
-        let closing = source[start..end]
-            .trim_ascii_start()
-            .first()
-            .is_some_and(|byte| b")]}".contains(byte));
+        let closing = source[start..end].trim_ascii_start().first().is_some_and(|byte| b")]}".contains(byte));
         if closing { Some(None) } else { code_in(number).map(Some) }
     });
-    let above = || (1..first).rev().take(50).find_map(code_in);
-    match code_in(first)
-        .or_else(|| code_in(last))
-        .or_else(|| below.flatten())
-        .or_else(above)
-    {
+    let above = || (1..first).rev().take(MAX_LINES_AROUND).find_map(code_in);
+    let commented_out = before.trim_end_matches([' ', '/', '#']);
+    let commented_out = commented_out.contains(|c: char| c.is_alphanumeric()).then(|| commented_out.to_owned());
+    match code_in(first).or_else(|| code_in(last)).or(commented_out).or_else(|| below.flatten()).or_else(above) {
         Some(code) => format!("`{}`", clip(&code, MAX_CODE_CHARS)),
         None => "a comment without code around it".to_owned(),
     }

@@ -96,15 +96,8 @@ impl FakeGitHub {
         let (api, base) = listen().await;
         let (other, elsewhere) = listen().await;
         let hub = Arc::new(Hub::new(clock, base, elsewhere, root.path().to_owned()));
-        let servers = [
-            tokio::spawn(accept(api, hub.clone(), false)),
-            tokio::spawn(accept(other, hub.clone(), true)),
-        ];
-        Self {
-            hub,
-            servers,
-            _root: root,
-        }
+        let servers = [tokio::spawn(accept(api, hub.clone(), false)), tokio::spawn(accept(other, hub.clone(), true))];
+        Self { hub, servers, _root: root }
     }
 
     /// Address of the API, and the start of every clone address; without a slash at the end.
@@ -181,11 +174,7 @@ impl FakeGitHub {
 
     /// Changes how entity tags are computed, as GitHub may any day.
     pub fn change_etag_formula(&self, salt: &str) {
-        *self
-            .hub
-            .etag_salt
-            .lock()
-            .expect("no test thread fails while it holds the salt") = salt.to_owned();
+        *self.hub.etag_salt.lock().expect("no test thread fails while it holds the salt") = salt.to_owned();
     }
 }
 
@@ -215,9 +204,7 @@ async fn accept(listener: TcpListener, hub: Arc<Hub>, elsewhere: bool) {
                 }
             });
             // Broken connections are part of the play: faults close them, clients give up.
-            let _ended = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
         while connections.try_join_next().is_some() {}
     }

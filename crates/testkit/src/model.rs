@@ -102,28 +102,15 @@ impl ScriptedModel {
             key: None,
             requests: Vec::new(),
         };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(inner),
-            count: watch::Sender::new(0),
-        });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
+        let shared = Arc::new(Shared { state: Mutex::new(inner), count: watch::Sender::new(0) });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let app = Router::new()
-            .fallback(answer)
-            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-            .with_state(Arc::clone(&shared));
+        let app =
+            Router::new().fallback(answer).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
-            axum::serve(listener, app)
-                .await
-                .expect("axum's accept loop never ends with an error");
+            axum::serve(listener, app).await.expect("axum's accept loop never ends with an error");
         });
-        Self {
-            shared,
-            origin: format!("http://127.0.0.1:{port}"),
-            server,
-        }
+        Self { shared, origin: format!("http://127.0.0.1:{port}"), server }
     }
 
     /// Starts a server with `script` as its default.
@@ -181,9 +168,7 @@ impl ScriptedModel {
     /// Waits until at least `count` requests have arrived; the caller bounds the wait.
     pub async fn wait_for_requests(&self, count: usize) {
         let mut seen = self.shared.count.subscribe();
-        seen.wait_for(|arrived| *arrived >= count)
-            .await
-            .expect("the sender lives in self");
+        seen.wait_for(|arrived| *arrived >= count).await.expect("the sender lives in self");
     }
 }
 
@@ -212,12 +197,7 @@ async fn answer(
 ) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    let logged = Logged {
-        method: method.clone(),
-        path: path.clone(),
-        headers: headers.clone(),
-        body: body.clone(),
-    };
+    let logged = Logged { method: method.clone(), path: path.clone(), headers: headers.clone(), body: body.clone() };
     let (number, tokens, key) = shared.with(|inner| {
         if inner.requests.len() < MAX_LOGGED {
             inner.requests.push(logged);
@@ -227,12 +207,7 @@ async fn answer(
         }
     });
     let Some(number) = number else {
-        return wire::error(
-            500,
-            "api_error",
-            "This test sent more requests than the scripted model keeps.",
-            None,
-        );
+        return wire::error(500, "api_error", "This test sent more requests than the scripted model keeps.", None);
     };
     shared.count.send_replace(number);
     if key.is_some_and(|key| !presents(&headers, &key)) {
@@ -257,12 +232,7 @@ async fn messages(shared: &Shared, name: Option<&str>, number: usize, tokens: To
     let conversation = match Conversation::parse(body) {
         Ok(conversation) => conversation,
         Err(missing) => {
-            return wire::error(
-                400,
-                "invalid_request_error",
-                &format!("{missing}: Field required"),
-                None,
-            );
+            return wire::error(400, "invalid_request_error", &format!("{missing}: Field required"), None);
         }
     };
     let script = shared.with(|inner| match name {
@@ -272,21 +242,9 @@ async fn messages(shared: &Shared, name: Option<&str>, number: usize, tokens: To
     let Some(script) = script else {
         return wire::error(404, "not_found_error", "No script is registered under this name.", None);
     };
-    let turn = if conversation.tools.is_empty() {
-        Turn::Text("A small change".to_owned())
-    } else {
-        script(&conversation)
-    };
-    play(
-        turn,
-        &wire::Reply {
-            number,
-            model: conversation.model,
-            tokens,
-            stream: conversation.stream,
-        },
-    )
-    .await
+    let turn =
+        if conversation.tools.is_empty() { Turn::Text("A small change".to_owned()) } else { script(&conversation) };
+    play(turn, &wire::Reply { number, model: conversation.model, tokens, stream: conversation.stream }).await
 }
 
 async fn play(mut turn: Turn, reply: &wire::Reply) -> Response {
@@ -304,11 +262,9 @@ async fn play(mut turn: Turn, reply: &wire::Reply) -> Response {
         Turn::Text(text) | Turn::Stall(text) => vec![wire::text_block(&text)],
         Turn::CutStream => vec![wire::text_block("This answer breaks off")],
         Turn::Tools(calls) => reply.tool_blocks(&calls),
-        Turn::Error {
-            status,
-            kind,
-            retry_after,
-        } => return wire::error(status, kind, "A scripted error.", retry_after),
+        Turn::Error { status, kind, retry_after } => {
+            return wire::error(status, kind, "A scripted error.", retry_after);
+        }
         Turn::Hang | Turn::Slow(..) => futures::future::pending().await,
     };
     if !reply.stream && ending == wire::Ending::Complete {

@@ -7,7 +7,6 @@ use rust_embed::RustEmbed;
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]
-#[exclude = "*.md"]
 struct Assets;
 
 /// One file. Browsers keep it and ask whether it is still the same.

@@ -39,7 +39,7 @@ pub(crate) fn actor(site: &Site, channel: Channel) -> Actor {
 
 /// Host, origin and time: for every request.
 pub(crate) async fn check(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    let api = request.uri().path().starts_with("/api/");
+    let api = is_api(&request);
     let headers = request.headers();
     if !is_our_host(&site.address, host(headers)) {
         let why = "This address is not one of the service's own. Open it as localhost or by the address it listens on.";
@@ -72,17 +72,16 @@ pub(crate) async fn signed_in(State(site): State<Arc<Site>>, mut request: Reques
     next.run(request).await
 }
 
-/// The path as it was asked for, also below a nested router.
 fn is_api(request: &Request) -> bool {
-    let original = request.extensions().get::<axum::extract::OriginalUri>();
-    original.map_or(request.uri(), |original| &original.0).path().starts_with("/api/")
+    request.uri().path().starts_with("/api/")
 }
 
 fn turn_away(request: &Request) -> Response {
     if is_api(request) || request.headers().contains_key(header::UPGRADE) {
         return ApiFault(Fault::Unauthorized).into_response();
     }
-    let next = if *request.method() == Method::GET { request.uri().path() } else { "/" };
+    let path = request.uri().path();
+    let next = if *request.method() == Method::GET && !path.contains(['&', '+', ';']) { path } else { "/" };
     let door = if next == "/" { "/sign-in".to_owned() } else { format!("/sign-in?next={next}") };
     if request.headers().contains_key("hx-request") {
         return (StatusCode::OK, [(HeaderName::from_static("hx-redirect"), door)]).into_response();
@@ -121,9 +120,8 @@ fn is_our_host(address: &str, host: &str) -> bool {
     if host.eq_ignore_ascii_case("localhost") || host.eq_ignore_ascii_case(listens) {
         return true;
     }
-    let Ok(ip) = host.parse::<IpAddr>() else { return false };
     let everywhere = listens.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-    everywhere || matches!(host, "127.0.0.1" | "::1")
+    matches!(host, "127.0.0.1" | "::1") || everywhere && host.parse::<IpAddr>().is_ok()
 }
 
 /// Whether the `Origin` is exactly this host.

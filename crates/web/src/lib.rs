@@ -137,20 +137,18 @@ pub async fn serve(mut site: Site, listener: TcpListener, stop: CancellationToke
 
 /// Every route, behind the guard.
 fn router(site: Arc<Site>) -> Router {
-    let (api, _) = api::router().split_for_parts();
-    let api = api.fallback(api::unknown).layer(middleware::from_fn_with_state(site.clone(), guard::signed_in));
-    let inside = pages::router()
+    let inside = Router::new()
+        .merge(pages::router())
+        .merge(api::router())
         .route("/live", get(live::connect))
         .layer(middleware::from_fn_with_state(site.clone(), guard::signed_in));
     Router::new()
         .merge(inside)
-        .nest("/api", api)
         .merge(sign_in::router())
         .route("/assets/{*path}", get(assets::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
-        .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(site.clone(), guard::check))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(metrics::measure))

@@ -10,7 +10,7 @@ use super::GitHub;
 use super::client::Failure;
 use super::model::{CheckRun, CheckRuns, CombinedStatus, Status};
 use crate::ForgeError;
-use crate::sanitize::sanitize;
+use crate::sanitize::visible;
 
 /// The longest log that is kept, in bytes; the end is what matters.
 const LOG_BYTES: usize = 64 << 10;
@@ -23,7 +23,11 @@ const LOG_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 impl GitHub {
     /// The checks of a commit. A credential that may not see check runs sees the commit statuses only.
-    pub(super) async fn checks_of(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<RemoteCheck>, ForgeError> {
+    pub(super) async fn checks_of(
+        &self,
+        repository: &RepoName,
+        head: &CommitId,
+    ) -> Result<Vec<RemoteCheck>, ForgeError> {
         let mut checks = Vec::new();
         let mut logs = 0;
         for run in self.check_runs(repository, head).await? {
@@ -36,12 +40,12 @@ impl GitHub {
                     log.push_str(&self.job_log(repository, &run).await?);
                 }
             }
-            checks.push(RemoteCheck { name: run.name, state, log: tail(&sanitize(&log)) });
+            checks.push(RemoteCheck { name: run.name, state, log: tail(&visible(&log)) });
         }
         for status in self.statuses(repository, head).await? {
             let state = state_of_status(&status.state);
             let log = [status.description, status.target_url].into_iter().flatten().collect::<Vec<_>>().join("\n");
-            let log = if state == CheckState::Failed { tail(&sanitize(&log)) } else { String::new() };
+            let log = if state == CheckState::Failed { tail(&visible(&log)) } else { String::new() };
             checks.push(RemoteCheck { name: status.context, state, log });
         }
         Ok(checks)

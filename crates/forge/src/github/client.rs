@@ -10,6 +10,7 @@
 //! [`Failure::Ambiguous`], which only `writes` may resolve.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backlog::time::{Clock, Timestamp};
@@ -22,7 +23,8 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::conditional::{Flights, Stored};
-use super::governor::{Governor, Limits, Permit, Traffic, classify};
+use super::governor::{Governor, Limits, Permit, Traffic};
+use super::limit::classify;
 use super::model::{ErrorBody, User};
 use crate::{ForgeError, Ledger, LedgerError};
 
@@ -120,7 +122,10 @@ impl Answer {
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            Failure::Unexpected(format!("{} was answered with something that is not the JSON it should be ({error})", self.what))
+            Failure::Unexpected(format!(
+                "{} was answered with something that is not the JSON it should be ({error})",
+                self.what
+            ))
         })
     }
 }
@@ -149,6 +154,7 @@ pub(super) struct Client {
     user_agent: HeaderValue,
     limits: Limits,
     account: OnceCell<Account>,
+    alarmed: AtomicBool,
     pub(super) flights: Flights,
     pub(super) governor: Governor,
     pub(super) ledger: Arc<dyn Ledger>,
@@ -176,8 +182,8 @@ impl Client {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
             .map_err(|_| "the token holds a character that no token has, such as a line end".to_owned())?;
         authorization.set_sensitive(true);
-        let user_agent =
-            HeaderValue::from_str(&user_agent).map_err(|_| "the contact holds a character that no header has".to_owned())?;
+        let user_agent = HeaderValue::from_str(&user_agent)
+            .map_err(|_| "the contact holds a character that no header has".to_owned())?;
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -198,6 +204,7 @@ impl Client {
             user_agent,
             limits,
             account: OnceCell::new(),
+            alarmed: AtomicBool::new(false),
             flights: Flights::default(),
             governor,
             ledger,
@@ -336,7 +343,9 @@ impl Client {
         };
         let mut response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_builder() => return Err(Failure::Unexpected(self.redact(&chain(&error.without_url())))),
+            Err(error) if error.is_builder() => {
+                return Err(Failure::Unexpected(self.redact(&chain(&error.without_url()))));
+            }
             Err(error) if error.is_connect() => {
                 return Err(Failure::NotSent(self.redact(&format!("{what}: {}", chain(&error.without_url())))));
             }
@@ -361,10 +370,11 @@ impl Client {
     /// What an answer means: limits go to the governor, refusals and failures become errors.
     async fn judge(&self, permit: &Permit, answer: Answer) -> Result<Answer, Failure> {
         self.governor.observe(answer.status, &answer.headers).await?;
-        for alarm in ["deprecation", "sunset"] {
-            if let Some(value) = answer.header(alarm) {
-                tracing::warn!(what = answer.what, header = alarm, value, "GitHub announces the end of what we use");
-            }
+        let ends = answer.header("sunset").or_else(|| answer.header("deprecation"));
+        if let Some(when) = ends
+            && !self.alarmed.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(what = answer.what, when, "GitHub announces the end of what this version uses; update it");
         }
         if let Some(limit) = classify(answer.status, &answer.headers, &answer.body, self.clock.now()) {
             let until = self.governor.limited(limit, &answer.headers, permit).await?;
@@ -373,15 +383,16 @@ impl Client {
         if answer.status.is_server_error() {
             return Err(Failure::Ambiguous(format!("{} was answered with {}", answer.what, answer.status.as_u16())));
         }
+        self.governor.succeeded(permit).await?;
         if answer.status.is_client_error() {
             return Err(Failure::Refused(Refusal {
                 status: answer.status,
-                said: self.redact(&ErrorBody::read(&answer.body).sentence()),
+                // Before anything is cut, or half a token would stay.
+                said: ErrorBody::read(self.redact(&String::from_utf8_lossy(&answer.body)).as_bytes()).sentence(),
                 needs: answer.header("x-accepted-github-permissions").map(|needs| self.redact(needs)),
                 what: answer.what,
             }));
         }
-        self.governor.succeeded(permit).await?;
         Ok(answer)
     }
 
@@ -393,7 +404,8 @@ impl Client {
         let mut answer = self.exchange(&permit, Method::GET, &url, None, None).await?;
         if is_redirect(answer.status) {
             let target = url.join(answer.header(LOCATION).unwrap_or_default());
-            let target = target.map_err(|_| Failure::Unexpected(format!("{} was redirected to nowhere", answer.what)))?;
+            let target =
+                target.map_err(|_| Failure::Unexpected(format!("{} was redirected to nowhere", answer.what)))?;
             let same = target.origin() == self.api_url.origin();
             if target.scheme() != "https" && self.api_url.scheme() == "https" {
                 return Err(Failure::Unexpected(format!("{} was redirected to an address without TLS", answer.what)));
@@ -412,7 +424,10 @@ impl Client {
     fn same_origin(&self, from: &Url, to: &str) -> Result<Url, Failure> {
         let url = from.join(to).ok().filter(|url| url.origin() == self.api_url.origin());
         url.ok_or_else(|| {
-            Failure::Unexpected(format!("GET {} leads to another host; that is refused, the token stays here", from.path()))
+            Failure::Unexpected(format!(
+                "GET {} leads to another host; that is refused, the token stays here",
+                from.path()
+            ))
         })
     }
 

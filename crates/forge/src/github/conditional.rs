@@ -102,7 +102,9 @@ impl Client {
     async fn store(&self, key: &str, answer: &Answer, now: Timestamp) -> Result<(), Failure> {
         let (etag, last_modified) = Self::validators(answer);
         let Ok(body) = std::str::from_utf8(&answer.body) else { return Ok(()) };
-        if (etag.is_none() && last_modified.is_none()) || body.len() > STORED_BYTES {
+        // What is no JSON, such as an error page with a success status, must not come back with every 304.
+        let whole = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+        if (etag.is_none() && last_modified.is_none()) || body.len() > STORED_BYTES || !whole {
             return Ok(());
         }
         let link = answer.header(LINK).map(str::to_owned);

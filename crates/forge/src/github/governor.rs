@@ -6,8 +6,7 @@
 //! **Wanted properties.** A limit answer silences everything it speaks about, exactly as long as it says; a refusal
 //! that is no limit silences nothing; pauses and the content windows survive a restart; writes are serial and spaced.
 //!
-//! **Design.** [`classify`] turns an answer into a [`Limit`] without any state; [`Governor::limited`] applies
-//! it. Waits up to [`Limits::patience`] are slept here, longer ones return [`Failure::Limited`] at once. The clock
+//! **Design.** `limit` turns an answer into a [`Limit`] without any state; [`Governor::limited`] applies it. Waits up to [`Limits::patience`] are slept here, longer ones return [`Failure::Limited`] at once. The clock
 //! decides about pauses and windows; sleeping goes through [`Sleep`], so that a test can let virtual time pass.
 //!
 //! **Known races.** Requests in flight when a pause begins finish; their own limit answers do not escalate it.
@@ -24,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::client::Failure;
-use super::model::ErrorBody;
+use super::limit::{Limit, epoch, number, text_of};
 use crate::{Ledger, LedgerError, LimitView};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -129,65 +128,6 @@ impl Traffic {
     fn is_content(self) -> bool {
         matches!(self, Self::Notice | Self::NewPull)
     }
-}
-
-/// What an answer says about limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limit {
-    /// R7: silence for everything.
-    Pause(Duration),
-    /// R8: the resource is used up until then.
-    Empty(Timestamp),
-    /// R9, R10: too much, without saying how long.
-    Secondary,
-    /// R12: no more content for a while.
-    Content(Option<Duration>),
-}
-
-/// Whether an answer is a limit; `None` for a refusal that no waiting cures (R11).
-pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Limit> {
-    if status != StatusCode::FORBIDDEN && status != StatusCode::TOO_MANY_REQUESTS {
-        return None;
-    }
-    let error = ErrorBody::read(body);
-    let text = error.message.to_ascii_lowercase();
-    let wait = text_of(headers, "retry-after").and_then(|value| retry_after(value, now));
-    if text.contains("blocked from content creation") || text.contains("submitted too quickly") {
-        return Some(Limit::Content(wait));
-    }
-    if let Some(wait) = wait {
-        return Some(Limit::Pause(wait));
-    }
-    if number(headers, "x-ratelimit-remaining") == Some(0)
-        && let Some(reset) = number(headers, "x-ratelimit-reset")
-    {
-        return Some(Limit::Empty(epoch(reset)));
-    }
-    let docs = error.documentation_url.to_ascii_lowercase();
-    let secondary = ["secondary rate", "abuse", "too quickly"].iter().any(|word| text.contains(word))
-        || ["secondary-rate", "abuse-rate"].iter().any(|word| docs.contains(word));
-    (secondary || status == StatusCode::TOO_MANY_REQUESTS).then_some(Limit::Secondary)
-}
-
-/// The wait of a `retry-after` in seconds or as an HTTP date.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
-    Some(Timestamp(at.as_millisecond()).since(now))
-}
-
-fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    text_of(headers, name)?.trim().parse().ok()
-}
-
-fn epoch(seconds: u64) -> Timestamp {
-    Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX / 1000).saturating_mul(1000))
 }
 
 /// A random part of `most`.
@@ -323,7 +263,8 @@ impl Governor {
         let rest = |last: Option<Timestamp>, distance: Duration| {
             last.map_or(Duration::ZERO, |at| at.plus(distance).since(now).min(distance))
         };
-        let notice = if traffic.is_content() { rest(state.last_notice, self.limits.notice_spacing) } else { Duration::ZERO };
+        let notice =
+            if traffic.is_content() { rest(state.last_notice, self.limits.notice_spacing) } else { Duration::ZERO };
         notice.max(rest(state.last_write, self.limits.write_spacing))
     }
 
@@ -374,7 +315,8 @@ impl Governor {
 
     /// Reads the limit headers of any answer (R3, R6).
     pub(super) async fn observe(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), LedgerError> {
-        let (Some(remaining), Some(reset)) = (number(headers, "x-ratelimit-remaining"), number(headers, "x-ratelimit-reset"))
+        let (Some(remaining), Some(reset)) =
+            (number(headers, "x-ratelimit-remaining"), number(headers, "x-ratelimit-reset"))
         else {
             return Ok(());
         };
@@ -386,7 +328,8 @@ impl Governor {
                 return Ok(());
             }
             let bucket = state.buckets.entry(resource.clone()).or_default();
-            if reset_at > bucket.reset_at {
+            // A refusal is never out of date.
+            if reset_at > bucket.reset_at || (remaining == 0 && status.is_client_error()) {
                 *bucket = Bucket { limit, remaining, reset_at };
             } else if reset_at == bucket.reset_at {
                 bucket.remaining = bucket.remaining.min(remaining);
@@ -404,7 +347,12 @@ impl Governor {
     }
 
     /// Applies a limit that the answer to `permit`'s request spoke about; gives the time until which it holds.
-    pub(super) async fn limited(&self, limit: Limit, headers: &HeaderMap, permit: &Permit) -> Result<Timestamp, LedgerError> {
+    pub(super) async fn limited(
+        &self,
+        limit: Limit,
+        headers: &HeaderMap,
+        permit: &Permit,
+    ) -> Result<Timestamp, LedgerError> {
         let now = self.clock.now();
         let until = {
             let mut state = self.state();
@@ -430,14 +378,18 @@ impl Governor {
                         memory.secondary += 1;
                         memory.pause_until = memory.pause_until.max(now.plus(wait));
                         if memory.secondary > SECONDARY_DOUBLINGS {
-                            tracing::error!(times = memory.secondary, "GitHub's secondary limit was met again and again; \
-                                lower the pace, or look whether something else uses the same account");
+                            tracing::error!(
+                                times = memory.secondary,
+                                "GitHub's secondary limit was met again and again; \
+                                lower the pace, or look whether something else uses the same account"
+                            );
                         }
                     }
                     memory.pause_until
                 }
                 Limit::Content(wait) => {
-                    let closed = (CONTENT_CLOSED * 2u32.pow(memory.content_closings.min(2))).max(wait.unwrap_or_default());
+                    let closed =
+                        (CONTENT_CLOSED * 2u32.pow(memory.content_closings.min(2))).max(wait.unwrap_or_default());
                     if news {
                         memory.content_closings += 1;
                         memory.content_until = memory.content_until.max(now.plus(closed));
@@ -452,7 +404,7 @@ impl Governor {
         Ok(until)
     }
 
-    /// A request succeeded: what was sent after the last limit shows that it is over.
+    /// A request was dealt with: when it was sent after the last limit, that is over.
     pub(super) async fn succeeded(&self, permit: &Permit) -> Result<(), LedgerError> {
         let changed = {
             let mut state = self.state();

@@ -61,7 +61,14 @@ pub(super) fn same_text(a: &str, b: &str) -> bool {
     a.replace("\r\n", "\n").trim() == b.replace("\r\n", "\n").trim()
 }
 
-pub(super) fn intent(kind: IntentKind, id: String, repository: &RepoName, task: &TaskId, sent: &[&str], now: Timestamp) -> WriteIntent {
+pub(super) fn intent(
+    kind: IntentKind,
+    id: String,
+    repository: &RepoName,
+    task: &TaskId,
+    sent: &[&str],
+    now: Timestamp,
+) -> WriteIntent {
     WriteIntent {
         id,
         kind,
@@ -125,9 +132,14 @@ impl GitHub {
         }
     }
 
-    pub(super) async fn changed_issues_of(&self, repository: &RepoName, since: Timestamp) -> Result<Vec<IssueView>, ForgeError> {
+    pub(super) async fn changed_issues_of(
+        &self,
+        repository: &RepoName,
+        since: Timestamp,
+    ) -> Result<Vec<IssueView>, ForgeError> {
         let since = since.to_string();
-        let query = [("state", "all"), ("sort", "updated"), ("direction", "asc"), ("since", &since), ("per_page", "100")];
+        let query =
+            [("state", "all"), ("sort", "updated"), ("direction", "asc"), ("since", &since), ("per_page", "100")];
         let issues: Vec<model::Issue> = self.client.pages(self.issues_url(repository, &query), PAGES).await?;
         let plain = issues.iter().filter(|issue| issue.pull_request.is_none());
         Ok(plain.map(|issue| self.issue_view(repository, issue)).collect())
@@ -164,7 +176,7 @@ impl GitHub {
                 by: comment.user.login.clone(),
                 by_person: comment.user.kind == "User",
                 by_us: self.is_our_comment(us, comment),
-                what: ActivityKind::Commented(sanitize(&comment.body)),
+                what: ActivityKind::Commented(sanitize(&comment.body).trim().to_owned()),
             });
         }
         all.sort_by_key(|activity| activity.at);
@@ -246,7 +258,9 @@ impl GitHub {
                 continue;
             }
             match self.ensure_label(repository, label).await {
-                Err(ForgeError::Denied { why, .. }) => tracing::warn!(%repository, label, why, "the label cannot be defined"),
+                Err(ForgeError::Denied { why, .. }) => {
+                    tracing::warn!(%repository, label, why, "the label cannot be defined")
+                }
                 done => done?,
             }
             self.labels().insert(known);
@@ -371,7 +385,8 @@ impl Creation for NewIssue<'_> {
     /// Tries, one by one, the newest numbers that the list does not show.
     async fn look_closely(&self, github: &GitHub) -> Result<Option<model::Issue>, ForgeError> {
         let query = [("state", "all"), ("sort", "created"), ("direction", "desc"), ("per_page", "100")];
-        let listed: Vec<model::Issue> = github.client.get_json(&github.issues_url(&self.draft.repository, &query)).await?;
+        let listed: Vec<model::Issue> =
+            github.client.get_json(&github.issues_url(&self.draft.repository, &query)).await?;
         let newest = listed.first().map_or(0, |issue| issue.number);
         let gaps = (newest.saturating_sub(BEHIND).max(1)..newest).rev();
         let unseen = gaps.filter(|number| listed.iter().all(|issue| issue.number != *number));
@@ -415,7 +430,14 @@ impl Creation for NewComment<'_> {
 
     fn intent(&self, now: Timestamp) -> WriteIntent {
         let (IssueLink { repository, number, .. }, Marker { task, name, .. }) = (self.link, &self.mark);
-        intent(IntentKind::Comment, format!("comment:{task}:{name}:{repository}#{number}"), repository, task, &[self.body], now)
+        intent(
+            IntentKind::Comment,
+            format!("comment:{task}:{name}:{repository}#{number}"),
+            repository,
+            task,
+            &[self.body],
+            now,
+        )
     }
 
     fn request(&self, github: &GitHub) -> Request {

@@ -335,8 +335,10 @@ mod tests {
                 r#"{"message":"Validation Failed","errors":[{"resource":"Issue","field":"title","code":"missing_field"}]}"#,
                 "Validation Failed; Issue title missing_field",
             ),
-            (r#"{"message":"Validation Failed","errors":[{"message":"A pull request already exists for a:b."}]}"#,
-             "Validation Failed; A pull request already exists for a:b."),
+            (
+                r#"{"message":"Validation Failed","errors":[{"message":"A pull request already exists for a:b."}]}"#,
+                "Validation Failed; A pull request already exists for a:b.",
+            ),
             (r#"{"message":"Invalid","errors":["body is too long"]}"#, "Invalid; body is too long"),
             (r#"{"message":"Invalid","errors":"nope"}"#, "Invalid; nope"),
             (r#"{"message":null}"#, "no reason given"),

@@ -1,7 +1,7 @@
 //! Pull requests: opening, reading, merging, closing.
 
 use async_trait::async_trait;
-use backlog::approval::Permission;
+use backlog::approval::{CommentCommand, Permission};
 use backlog::intent::{IntentKind, WriteIntent};
 use backlog::names::{CommitId, RepoName};
 use backlog::review::{PullState, PullStatus, ReviewNote};
@@ -140,9 +140,15 @@ impl GitHub {
     }
 
     /// A note without a place that asks for nothing; only people who may decide are trusted, never apps and bots.
-    async fn note(&self, repository: &RepoName, id: String, by: &model::User, text: &str) -> Result<ReviewNote, ForgeError> {
+    async fn note(
+        &self,
+        repository: &RepoName,
+        id: String,
+        by: &model::User,
+        text: &str,
+    ) -> Result<ReviewNote, ForgeError> {
         let trusted = by.kind == "User" && self.known_permission(repository, &by.login).await? >= Permission::Write;
-        let text = sanitize(text);
+        let text = sanitize(text).trim().to_owned();
         Ok(ReviewNote { id, by: by.login.clone(), trusted, text, place: None, asks_for_change: false })
     }
 
@@ -230,10 +236,14 @@ fn mergeable(found: &model::PullRequest, pull: &Pull, base: &str) -> Result<(), 
     Ok(())
 }
 
-/// Whether a comment in the conversation hands the work back: its first line says `/ccm revise`.
+/// Whether a comment in the conversation hands the work back: its command is `/ccm revise`.
 fn asks_to_revise(text: &str) -> bool {
-    let mut words = text.split_whitespace();
-    (words.next(), words.next()) == (Some("/ccm"), Some("revise"))
+    match CommentCommand::parse(text) {
+        Some(CommentCommand::Unknown(command)) => {
+            command.strip_prefix("revise").is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+        }
+        _ => false,
+    }
 }
 
 /// The pull request of a task.
@@ -280,10 +290,12 @@ impl Creation for NewPull<'_> {
         let PullDraft { repository, branch, .. } = self.draft;
         let head = format!("{}:{branch}", repository.owner());
         let query = [("head", head.as_str()), ("state", "all"), ("per_page", "100")];
-        let mut found: Vec<model::PullRequest> = github.client.get_json(&github.pulls_url(repository, &[], &query)).await?;
+        let mut found: Vec<model::PullRequest> =
+            github.client.get_json(&github.pulls_url(repository, &[], &query)).await?;
         // Some servers ignore the filter.
         found.retain(|pull| {
-            let here = pull.head.repo.as_ref().is_some_and(|repo| repo.full_name.eq_ignore_ascii_case(repository.as_str()));
+            let here =
+                pull.head.repo.as_ref().is_some_and(|repo| repo.full_name.eq_ignore_ascii_case(repository.as_str()));
             here && pull.head.branch == branch.as_str()
         });
         if let Some(at) = found.iter().position(|pull| pull.state == "open") {

@@ -52,7 +52,8 @@ impl Selection {
                 return Err(SetupError::Pattern(pattern.clone(), "it should read owner/name".to_owned()));
             }
         }
-        let (excluded, include): (Vec<&str>, Vec<&str>) = patterns.iter().map(String::as_str).partition(|p| p.starts_with('!'));
+        let (excluded, include): (Vec<&str>, Vec<&str>) =
+            patterns.iter().map(String::as_str).partition(|p| p.starts_with('!'));
         let excluded: Vec<&str> = excluded.iter().map(|pattern| pattern.trim_start_matches('!')).collect();
         Ok(Self {
             wanted: build(&include)?,
@@ -142,7 +143,8 @@ impl GitHub {
 
     pub(super) async fn repository_view(&self, name: &RepoName) -> Result<RepositoryView, ForgeError> {
         let repository = self.repository_model(name).await?;
-        view(&repository).ok_or_else(|| ForgeError::Unexpected(format!("a repository called `{}`", repository.full_name)))
+        view(&repository)
+            .ok_or_else(|| ForgeError::Unexpected(format!("a repository called `{}`", repository.full_name)))
     }
 
     /// What a user may do; asked every time.
@@ -250,7 +252,8 @@ mod tests {
             ("", "", Permission::None),
         ];
         for (permission, role_name, expected) in table {
-            let found = model::CollaboratorPermission { permission: permission.to_owned(), role_name: role_name.to_owned() };
+            let found =
+                model::CollaboratorPermission { permission: permission.to_owned(), role_name: role_name.to_owned() };
             assert_eq!(role(&found), expected, "{permission} {role_name}");
         }
     }

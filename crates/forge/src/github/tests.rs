@@ -432,7 +432,7 @@ async fn r32_a_redirect_to_another_host_is_refused() {
 #[tokio::test]
 async fn r33_a_body_without_end_and_a_silent_server_are_cut_off() {
     let world = World::new().await;
-    let limits = Limits { body_bytes: 100_000, request_timeout: Duration::from_millis(300), tries: 2, ..Limits::default() };
+    let limits = Limits { body_bytes: 100_000, request_timeout: Duration::from_secs(1), tries: 2, ..Limits::default() };
     let github = world.github_with(limits);
     github.login().await.unwrap();
     world.fake.fail(Fault::endless_body(50_000, Duration::from_millis(1)));

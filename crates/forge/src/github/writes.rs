@@ -88,8 +88,13 @@ impl GitHub {
         let intent = creation.intent(self.now());
         let lock = self.locks.of(&intent.id);
         let _locked = lock.lock().await;
-        let Some(stored) = self.ledger.intent(&intent.id).await? else {
-            // Nothing is remembered: perhaps the database was lost.
+        let stored = self.ledger.intent(&intent.id).await?;
+        // A number means something only in the repository it was given in.
+        let elsewhere = |stored: &WriteIntent| {
+            stored.repository != intent.repository && matches!(stored.state, IntentState::Done { .. })
+        };
+        let Some(stored) = stored.filter(|stored| !elsewhere(stored)) else {
+            // Nothing is remembered: perhaps the database was lost, or the repository has a new name.
             return match creation.look(self, true).await? {
                 Some(thing) => self.found(creation, intent, thing).await,
                 None => self.create(creation, intent).await,
@@ -142,7 +147,11 @@ impl GitHub {
         self.create(creation, intent).await
     }
 
-    async fn create<C: Creation>(&self, creation: &C, mut intent: WriteIntent) -> Result<Ensured<C::Thing>, ForgeError> {
+    async fn create<C: Creation>(
+        &self,
+        creation: &C,
+        mut intent: WriteIntent,
+    ) -> Result<Ensured<C::Thing>, ForgeError> {
         self.put(&mut intent, IntentState::Planned).await?;
         creation.prepare(self).await?;
         let Request { url, body, traffic } = creation.request(self);
@@ -151,26 +160,23 @@ impl GitHub {
         self.put(&mut intent, IntentState::Sent).await?;
         let answer = self.client.send(&permit, Method::POST, &url, Some(&body)).await;
         drop(permit);
-        let failure = match answer.and_then(|answer| creation.parse(&answer)) {
+        let why = match answer.and_then(|answer| creation.parse(&answer)) {
             Ok(thing) => {
                 self.done(creation, &mut intent, &thing).await?;
                 return Ok(Ensured { thing, fresh: true });
             }
-            Err(failure) => failure,
-        };
-        match failure {
-            Failure::Ambiguous(why) | Failure::Unexpected(why) => {
-                let next_look = self.now().plus(look_after(0));
-                self.put(&mut intent, IntentState::Unknown { looks: 0, next_look }).await?;
-                tracing::warn!(intent = intent.id, why, "nobody knows whether it was created; it is looked for");
-                Err(ForgeError::Transient { why, retry_at: Some(next_look) })
-            }
-            not_executed => {
+            Err(failure @ (Failure::Limited { .. } | Failure::Refused(_) | Failure::NotSent(_) | Failure::Moved)) => {
                 intent.sends -= 1;
                 self.put(&mut intent, IntentState::Planned).await?;
-                self.not_executed(creation, intent, not_executed).await
+                return self.not_executed(creation, intent, failure).await;
             }
-        }
+            Err(Failure::Ambiguous(why) | Failure::Unexpected(why)) => why,
+            Err(Failure::Memory(error)) => error.to_string(),
+        };
+        let next_look = self.now().plus(look_after(0));
+        self.put(&mut intent, IntentState::Unknown { looks: 0, next_look }).await?;
+        tracing::warn!(intent = intent.id, why, "nobody knows whether it was created; it is looked for");
+        Err(ForgeError::Transient { why, retry_at: Some(next_look) })
     }
 
     async fn not_executed<C: Creation>(
@@ -199,7 +205,12 @@ impl GitHub {
         Ok(Ensured { thing, fresh: false })
     }
 
-    async fn done<C: Creation>(&self, creation: &C, intent: &mut WriteIntent, thing: &C::Thing) -> Result<(), ForgeError> {
+    async fn done<C: Creation>(
+        &self,
+        creation: &C,
+        intent: &mut WriteIntent,
+        thing: &C::Thing,
+    ) -> Result<(), ForgeError> {
         let (number, url) = creation.receipt(thing);
         self.put(intent, IntentState::Done { number, url }).await
     }

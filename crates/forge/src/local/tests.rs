@@ -15,7 +15,11 @@ struct Fake {
 #[async_trait]
 impl Branches for Fake {
     async fn default_branch(&self, path: &Path) -> Result<String, BranchError> {
-        if path.ends_with("broken") { Err(BranchError::Failed("no repository".to_owned())) } else { Ok("main".to_owned()) }
+        if path.ends_with("broken") {
+            Err(BranchError::Failed("no repository".to_owned()))
+        } else {
+            Ok("main".to_owned())
+        }
     }
 
     async fn head(&self, _path: &Path, branch: &str) -> Result<Option<CommitId>, BranchError> {
@@ -52,7 +56,8 @@ fn name() -> RepoName {
 fn bench() -> (Local, Arc<Fake>) {
     let fake = Arc::new(Fake::default());
     fake.heads.lock().unwrap().push(("ccm/x".to_owned(), commit("a")));
-    let folders = vec![(name(), PathBuf::from("/srv/app")), ("local/broken".parse().unwrap(), PathBuf::from("/srv/broken"))];
+    let folders =
+        vec![(name(), PathBuf::from("/srv/app")), ("local/broken".parse().unwrap(), PathBuf::from("/srv/broken"))];
     (Local::new("ann".to_owned(), folders, fake.clone(), TestClock::new()), fake)
 }
 

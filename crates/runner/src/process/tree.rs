@@ -18,6 +18,9 @@ use crate::sandbox::RUN_VARIABLE;
 const TRIES: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a sandbox may take to get its first process.
+const LEARNING: Duration = Duration::from_secs(2);
+
 /// How long the leader may take to be reaped after SIGKILL; only a process stuck in the kernel takes longer.
 const REAPING: Duration = Duration::from_secs(10);
 
@@ -32,6 +35,21 @@ pub(crate) struct Tree {
 impl Tree {
     pub(super) fn new(run: &str, leader: Option<u32>) -> Self {
         Self { run: run.to_owned(), leader: leader.and_then(|id| Pid::from_raw(id.cast_signed())), namespace: None }
+    }
+
+    /// Waits, for a bounded time, until the leader has a child in a namespace of its own. A sandbox takes milliseconds
+    /// to that point and tens of them for what follows, so the wait cannot miss it unless the sandbox failed.
+    pub(super) async fn learn_namespace(&mut self) {
+        let Some(leader) = self.leader.map(|pid| pid.as_raw_pid()) else { return };
+        let until = tokio::time::Instant::now() + LEARNING;
+        while self.namespace.is_none() && tokio::time::Instant::now() < until {
+            // The file is gone with the leader, and empty while it has no child.
+            let Ok(children) = fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")) else { return };
+            let children: Vec<Pid> =
+                children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect();
+            self.namespace = foreign_namespace(&children);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Who is alive now, and learns the run's process-id namespace on the way.
@@ -166,10 +184,10 @@ fn namespace_at(path: &str) -> Option<u64> {
     link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// The process-id namespace of a marked process, when it is not ours.
-fn foreign_namespace(marked: &[Pid]) -> Option<u64> {
+/// The process-id namespace of one of these processes, when it is not ours.
+fn foreign_namespace(among: &[Pid]) -> Option<u64> {
     let own = namespace_at("/proc/self/ns/pid");
-    marked.iter().filter_map(|&pid| namespace_of(pid)).find(|&inode| Some(inode) != own)
+    among.iter().filter_map(|&pid| namespace_of(pid)).find(|&inode| Some(inode) != own)
 }
 
 /// Signals `pid` if it still is a process of the run.

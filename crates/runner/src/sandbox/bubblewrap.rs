@@ -18,7 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Confinement, Kind, Level, Probe, Sandbox, base_env, find_program, limited};
+use super::{Confinement, Kind, Level, Probe, Sandbox, base_env, find_program, find_own, limited};
 use crate::RunnerError;
 use crate::agent::Program;
 use crate::bridge;
@@ -114,7 +114,7 @@ impl Sandbox for Bubblewrap {
     }
 
     fn wrap(&self, program: &Program, confinement: &Confinement) -> Result<ProcessSpec, RunnerError> {
-        let bwrap = find_program(&self.program, &super::Toolchains::default())?;
+        let bwrap = find_own(&self.program)?;
         let found = find_program(&program.path, &confinement.toolchains)?;
         let mut args = self.arguments(program, &found, confinement).0;
         args.extend(program.args.iter().cloned());
@@ -180,7 +180,7 @@ pub(super) async fn probe(patience: Duration) -> Probe {
     let sandbox = Bubblewrap::new();
     let level = sandbox.level();
     let broken = |reason: String, mend: String| Probe { level, works: false, reason: Some(reason), mend: Some(mend) };
-    if find_program(&sandbox.program, &super::Toolchains::default()).is_err() {
+    if find_own(&sandbox.program).is_err() {
         return broken("The program `bwrap` is not installed.".into(), INSTALL.into());
     }
     let folder = std::env::temp_dir().join(format!("ccm-probe-{}", std::process::id()));

@@ -47,7 +47,8 @@ async fn files_of_the_host_are_out_of_sight() {
     let secret = bench.folder.path().join("secret.txt");
     std::fs::write(&secret, "secret").unwrap();
     let script = format!(
-        "for path in {} /root /home/agent/.ssh /etc/shadow /etc/hostname /sys /var /opt; do test -e $path && echo $path; done; \
+        "for path in {} /root /home/agent/.ssh /etc/shadow /etc/hostname /sys /var /opt; do \
+         test -e $path && echo $path; done; \
          ls -A /tmp; id -un; pwd",
         secret.display()
     );

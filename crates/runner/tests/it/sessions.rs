@@ -25,7 +25,9 @@ async fn an_agent_edits_the_checkout(#[values(Kind::None, Kind::Bubblewrap)] kin
     assert_eq!(std::fs::read_to_string(bench.checkout().join("done.txt")).unwrap(), "Fix the typo.\n");
     assert_eq!(said(&events), "fixed");
     assert!(events.contains(&AgentEvent::Stderr { text: "hm".into() }));
-    assert_eq!((end.stderr_tail.as_str(), end.killed_processes, end.level.kind), ("hm\n", 0, kind));
+    assert_eq!((end.stderr_tail.as_str(), end.level.kind), ("hm\n", kind));
+    // A sandbox's init may still be on its way out when its leader is gone; there is none without a sandbox.
+    assert!(end.killed_processes <= usize::from(kind == Kind::Bubblewrap), "{}", end.killed_processes);
 }
 
 #[rstest]
@@ -201,8 +203,8 @@ async fn a_listener_does_not_hold_up_a_session(#[case] gone: bool) {
     let end = run_session(bench.spec(), agent, sandbox.as_ref(), inbox, events, bench.cancel.clone(), Arc::new(Still))
         .await
         .unwrap();
-    let expected = if gone { succeeded("done") } else { SessionOutcome::TimedOut { limit: bench.limits.total } };
-    assert_eq!(end.outcome, expected);
+    assert_eq!(end.outcome, succeeded("done"));
+    assert_eq!(end.events_lost > 900, !gone, "{}", end.events_lost);
     assert_eq!(processes_of(&bench.confinement.run), []);
 }
 

@@ -144,56 +144,26 @@ const fn at(open: &'static str, at: At) -> Line {
     Line { open, at }
 }
 const fn block(open: &'static str, close: &'static str) -> Block {
-    Block {
-        open,
-        close,
-        nested: false,
-        at: At::Anywhere,
-    }
+    Block { open, close, nested: false, at: At::Anywhere }
 }
 const fn nested(open: &'static str, close: &'static str) -> Block {
-    Block {
-        open,
-        close,
-        nested: true,
-        at: At::Anywhere,
-    }
+    Block { open, close, nested: true, at: At::Anywhere }
 }
 /// One line, backslash escapes.
 const fn short(quote: &'static str) -> Text {
-    Text {
-        open: quote,
-        close: quote,
-        escape: Escape::Byte(b'\\'),
-        multiline: false,
-        not_after_word: false,
-        holes: &[],
-    }
+    Text { open: quote, close: quote, escape: Escape::Byte(b'\\'), multiline: false, not_after_word: false, holes: &[] }
 }
 /// Many lines, backslash escapes.
 const fn long(quote: &'static str) -> Text {
-    Text {
-        multiline: true,
-        ..short(quote)
-    }
+    Text { multiline: true, ..short(quote) }
 }
 /// Many lines, no escapes.
 const fn raw(open: &'static str, close: &'static str) -> Text {
-    Text {
-        open,
-        close,
-        escape: Escape::None,
-        multiline: true,
-        not_after_word: false,
-        holes: &[],
-    }
+    Text { open, close, escape: Escape::None, multiline: true, not_after_word: false, holes: &[] }
 }
 /// One line, the quote doubled.
 const fn doubled(quote: &'static str) -> Text {
-    Text {
-        escape: Escape::Doubled,
-        ..short(quote)
-    }
+    Text { escape: Escape::Doubled, ..short(quote) }
 }
 const fn with_holes(text: Text, holes: &'static [Hole]) -> Text {
     Text { holes, ..text }
@@ -204,32 +174,11 @@ const HASH: &[Line] = &[line("#")];
 const SLASH_STAR: &[Block] = &[block("/*", "*/")];
 const NESTED_SLASH_STAR: &[Block] = &[nested("/*", "*/")];
 const PARENTHESIS_STAR: &[Block] = &[nested("(*", "*)")];
-const DOLLAR_BRACE: &[Hole] = &[Hole::Code {
-    open: "${",
-    up: b'{',
-    down: b'}',
-}];
-const HASH_BRACE: &[Hole] = &[Hole::Code {
-    open: "#{",
-    up: b'{',
-    down: b'}',
-}];
-const SHELL_HOLES: &[Hole] = &[
-    Hole::Code {
-        open: "$(",
-        up: b'(',
-        down: b')',
-    },
-    Hole::Braces { open: "${" },
-];
+const DOLLAR_BRACE: &[Hole] = &[Hole::Code { open: "${", up: b'{', down: b'}' }];
+const HASH_BRACE: &[Hole] = &[Hole::Code { open: "#{", up: b'{', down: b'}' }];
+const SHELL_HOLES: &[Hole] = &[Hole::Code { open: "$(", up: b'(', down: b')' }, Hole::Braces { open: "${" }];
 
-pub(super) const NOTHING: Rules = Rules {
-    line: &[],
-    block: &[],
-    strings: &[],
-    quirks: &[],
-    markup: None,
-};
+pub(super) const NOTHING: Rules = Rules { line: &[], block: &[], strings: &[], quirks: &[], markup: None };
 /// `//`, `/* */`, strings of one line, characters.
 pub(super) const C: Rules = Rules {
     line: SLASHES,
@@ -238,104 +187,41 @@ pub(super) const C: Rules = Rules {
     quirks: &[Quirk::CppRaw, Quirk::Char],
     ..NOTHING
 };
-pub(super) const RUST: Rules = Rules {
-    block: NESTED_SLASH_STAR,
-    strings: &[long("\"")],
-    quirks: &[Quirk::RustRaw, Quirk::Char],
-    ..C
-};
+pub(super) const RUST: Rules =
+    Rules { block: NESTED_SLASH_STAR, strings: &[long("\"")], quirks: &[Quirk::RustRaw, Quirk::Char], ..C };
 pub(super) const CSHARP: Rules = Rules {
     strings: &[
         raw("\"\"\"", "\"\"\""),
-        Text {
-            open: "@\"",
-            close: "\"",
-            escape: Escape::Doubled,
-            multiline: true,
-            not_after_word: false,
-            holes: &[],
-        },
-        Text {
-            open: "@$\"",
-            close: "\"",
-            escape: Escape::Doubled,
-            multiline: true,
-            not_after_word: false,
-            holes: &[],
-        },
+        Text { open: "@\"", close: "\"", escape: Escape::Doubled, multiline: true, not_after_word: false, holes: &[] },
+        Text { open: "@$\"", close: "\"", escape: Escape::Doubled, multiline: true, not_after_word: false, holes: &[] },
         short("\""),
     ],
     quirks: &[Quirk::Char],
     ..C
 };
-pub(super) const JAVA: Rules = Rules {
-    strings: &[long("\"\"\""), short("\"")],
-    quirks: &[Quirk::Char],
-    ..C
-};
-pub(super) const KOTLIN: Rules = Rules {
-    block: NESTED_SLASH_STAR,
-    strings: &[raw("\"\"\"", "\"\"\""), short("\"")],
-    ..JAVA
-};
-pub(super) const SWIFT: Rules = Rules {
-    block: NESTED_SLASH_STAR,
-    strings: &[raw("#\"", "\"#"), long("\"\"\""), short("\"")],
-    quirks: &[],
-    ..C
-};
-pub(super) const GROOVY: Rules = Rules {
-    strings: &[long("\"\"\""), long("'''"), short("\""), short("'")],
-    quirks: &[],
-    ..C
-};
-pub(super) const GO: Rules = Rules {
-    strings: &[raw("`", "`"), short("\"")],
-    quirks: &[Quirk::Char],
-    ..C
-};
-pub(super) const D: Rules = Rules {
-    block: &[nested("/+", "+/"), block("/*", "*/")],
-    strings: &[raw("`", "`"), long("\"")],
-    ..GO
-};
+pub(super) const JAVA: Rules = Rules { strings: &[long("\"\"\""), short("\"")], quirks: &[Quirk::Char], ..C };
+pub(super) const KOTLIN: Rules =
+    Rules { block: NESTED_SLASH_STAR, strings: &[raw("\"\"\"", "\"\"\""), short("\"")], ..JAVA };
+pub(super) const SWIFT: Rules =
+    Rules { block: NESTED_SLASH_STAR, strings: &[raw("#\"", "\"#"), long("\"\"\""), short("\"")], quirks: &[], ..C };
+pub(super) const GROOVY: Rules =
+    Rules { strings: &[long("\"\"\""), long("'''"), short("\""), short("'")], quirks: &[], ..C };
+pub(super) const GO: Rules = Rules { strings: &[raw("`", "`"), short("\"")], quirks: &[Quirk::Char], ..C };
+pub(super) const D: Rules =
+    Rules { block: &[nested("/+", "+/"), block("/*", "*/")], strings: &[raw("`", "`"), long("\"")], ..GO };
 pub(super) const ZIG: Rules = Rules {
     block: &[],
-    strings: &[
-        Text {
-            close: "\n",
-            ..raw("\\\\", "\n")
-        },
-        short("\""),
-    ],
+    strings: &[Text { close: "\n", ..raw("\\\\", "\n") }, short("\"")],
     quirks: &[Quirk::Char],
     ..C
 };
 /// `//` and `/* */` and both quotes on one line: schema and shader languages.
-pub(super) const SIMPLE_C: Rules = Rules {
-    strings: &[short("\""), short("'")],
-    quirks: &[],
-    ..C
-};
-pub(super) const VERILOG: Rules = Rules {
-    strings: &[short("\"")],
-    quirks: &[],
-    ..C
-};
-pub(super) const JAVASCRIPT: Rules = Rules {
-    strings: &[with_holes(long("`"), DOLLAR_BRACE), short("\""), short("'")],
-    quirks: &[Quirk::Regex],
-    ..C
-};
-pub(super) const CSS: Rules = Rules {
-    line: &[],
-    quirks: &[Quirk::CssUrl],
-    ..SIMPLE_C
-};
-pub(super) const SCSS: Rules = Rules {
-    quirks: &[Quirk::CssUrl],
-    ..SIMPLE_C
-};
+pub(super) const SIMPLE_C: Rules = Rules { strings: &[short("\""), short("'")], quirks: &[], ..C };
+pub(super) const VERILOG: Rules = Rules { strings: &[short("\"")], quirks: &[], ..C };
+pub(super) const JAVASCRIPT: Rules =
+    Rules { strings: &[with_holes(long("`"), DOLLAR_BRACE), short("\""), short("'")], quirks: &[Quirk::Regex], ..C };
+pub(super) const CSS: Rules = Rules { line: &[], quirks: &[Quirk::CssUrl], ..SIMPLE_C };
+pub(super) const SCSS: Rules = Rules { quirks: &[Quirk::CssUrl], ..SIMPLE_C };
 pub(super) const HCL: Rules = Rules {
     line: &[line("#"), line("//")],
     strings: &[with_holes(short("\""), DOLLAR_BRACE)],
@@ -346,11 +232,7 @@ pub(super) const NIX: Rules = Rules {
     line: HASH,
     block: SLASH_STAR,
     strings: &[
-        Text {
-            escape: Escape::NixIndented,
-            holes: DOLLAR_BRACE,
-            ..raw("''", "''")
-        },
+        Text { escape: Escape::NixIndented, holes: DOLLAR_BRACE, ..raw("''", "''") },
         with_holes(long("\""), DOLLAR_BRACE),
     ],
     ..NOTHING
@@ -362,60 +244,24 @@ pub(super) const PHP: Rules = Rules {
     quirks: &[Quirk::Heredoc(Heredoc::Php)],
     markup: Some(Markup::Php),
 };
-pub(super) const PYTHON: Rules = Rules {
-    line: HASH,
-    strings: &[long("\"\"\""), long("'''"), short("\""), short("'")],
-    ..NOTHING
-};
+pub(super) const PYTHON: Rules =
+    Rules { line: HASH, strings: &[long("\"\"\""), long("'''"), short("\""), short("'")], ..NOTHING };
 pub(super) const TOML: Rules = Rules {
     line: HASH,
-    strings: &[
-        long("\"\"\""),
-        raw("'''", "'''"),
-        short("\""),
-        Text {
-            escape: Escape::None,
-            ..short("'")
-        },
-    ],
+    strings: &[long("\"\"\""), raw("'''", "'''"), short("\""), Text { escape: Escape::None, ..short("'") }],
     ..NOTHING
 };
 pub(super) const RUBY: Rules = Rules {
     line: HASH,
-    block: &[Block {
-        at: At::Column1,
-        ..block("=begin", "\n=end")
-    }],
-    strings: &[
-        with_holes(long("\""), HASH_BRACE),
-        long("'"),
-        with_holes(long("`"), HASH_BRACE),
-    ],
-    quirks: &[
-        Quirk::EndMarker,
-        Quirk::CharPrefix(b'?'),
-        Quirk::Heredoc(Heredoc::Tight),
-        Quirk::Percent,
-        Quirk::Regex,
-    ],
+    block: &[Block { at: At::Column1, ..block("=begin", "\n=end") }],
+    strings: &[with_holes(long("\""), HASH_BRACE), long("'"), with_holes(long("`"), HASH_BRACE)],
+    quirks: &[Quirk::EndMarker, Quirk::CharPrefix(b'?'), Quirk::Heredoc(Heredoc::Tight), Quirk::Percent, Quirk::Regex],
     ..NOTHING
 };
 pub(super) const PERL: Rules = Rules {
     line: &[at("#", At::NotAfterDollar)],
-    strings: &[
-        long("\""),
-        Text {
-            not_after_word: true,
-            ..long("'")
-        },
-    ],
-    quirks: &[
-        Quirk::EndMarker,
-        Quirk::Pod,
-        Quirk::Heredoc(Heredoc::Tight),
-        Quirk::PerlQuote,
-        Quirk::Regex,
-    ],
+    strings: &[long("\""), Text { not_after_word: true, ..long("'") }],
+    quirks: &[Quirk::EndMarker, Quirk::Pod, Quirk::Heredoc(Heredoc::Tight), Quirk::PerlQuote, Quirk::Regex],
     ..NOTHING
 };
 pub(super) const ELIXIR: Rules = Rules {
@@ -432,14 +278,7 @@ pub(super) const ELIXIR: Rules = Rules {
 };
 pub(super) const SHELL: Rules = Rules {
     line: &[at("#", At::WordStart)],
-    strings: &[
-        with_holes(long("\""), SHELL_HOLES),
-        Text {
-            open: "$'",
-            ..long("'")
-        },
-        raw("'", "'"),
-    ],
+    strings: &[with_holes(long("\""), SHELL_HOLES), Text { open: "$'", ..long("'") }, raw("'", "'")],
     quirks: &[Quirk::Backslash, Quirk::ShellBraces, Quirk::Heredoc(Heredoc::Shell)],
     ..NOTHING
 };
@@ -449,10 +288,7 @@ pub(super) const POWERSHELL: Rules = Rules {
     strings: &[
         raw("@\"\n", "\n\"@"),
         raw("@'\n", "\n'@"),
-        Text {
-            escape: Escape::Byte(b'`'),
-            ..short("\"")
-        },
+        Text { escape: Escape::Byte(b'`'), ..short("\"") },
         doubled("'"),
     ],
     ..NOTHING
@@ -468,64 +304,26 @@ pub(super) const BATCH: Rules = Rules {
     ..NOTHING
 };
 /// `#` and both quotes on one line: R, Makefiles and small configuration languages.
-pub(super) const HASHED: Rules = Rules {
-    line: HASH,
-    strings: &[short("\""), short("'")],
-    ..NOTHING
-};
-pub(super) const AWK: Rules = Rules {
-    strings: &[short("\"")],
-    quirks: &[Quirk::Regex],
-    ..HASHED
-};
-pub(super) const TCL: Rules = Rules {
-    line: &[at("#", At::WordStart)],
-    strings: &[short("\"")],
-    quirks: &[Quirk::Backslash],
-    ..NOTHING
-};
-pub(super) const MAKE: Rules = Rules {
-    line: &[at("#", At::WordStart)],
-    quirks: &[Quirk::Backslash],
-    ..HASHED
-};
+pub(super) const HASHED: Rules = Rules { line: HASH, strings: &[short("\""), short("'")], ..NOTHING };
+pub(super) const AWK: Rules = Rules { strings: &[short("\"")], quirks: &[Quirk::Regex], ..HASHED };
+pub(super) const TCL: Rules =
+    Rules { line: &[at("#", At::WordStart)], strings: &[short("\"")], quirks: &[Quirk::Backslash], ..NOTHING };
+pub(super) const MAKE: Rules = Rules { line: &[at("#", At::WordStart)], quirks: &[Quirk::Backslash], ..HASHED };
 pub(super) const CMAKE: Rules = Rules {
     block: &[block("#[[", "]]")],
     strings: &[long("\"")],
     quirks: &[Quirk::Backslash, Quirk::LongBracket],
     ..HASHED
 };
-pub(super) const HASH_AT_LINE_START: Rules = Rules {
-    line: &[at("#", At::LineStart)],
-    ..NOTHING
-};
-pub(super) const INI: Rules = Rules {
-    line: &[at(";", At::AfterSpace), at("#", At::AfterSpace)],
-    ..NOTHING
-};
-pub(super) const PROPERTIES: Rules = Rules {
-    line: &[at("#", At::LineStart), at("!", At::LineStart)],
-    ..NOTHING
-};
+pub(super) const HASH_AT_LINE_START: Rules = Rules { line: &[at("#", At::LineStart)], ..NOTHING };
+pub(super) const INI: Rules = Rules { line: &[at(";", At::AfterSpace), at("#", At::AfterSpace)], ..NOTHING };
+pub(super) const PROPERTIES: Rules = Rules { line: &[at("#", At::LineStart), at("!", At::LineStart)], ..NOTHING };
 pub(super) const YAML: Rules = Rules {
     line: &[at("#", At::AfterSpace)],
-    strings: &[
-        Text {
-            not_after_word: true,
-            ..short("\"")
-        },
-        Text {
-            not_after_word: true,
-            ..doubled("'")
-        },
-    ],
+    strings: &[Text { not_after_word: true, ..short("\"") }, Text { not_after_word: true, ..doubled("'") }],
     ..NOTHING
 };
-pub(super) const GRAPHQL: Rules = Rules {
-    line: HASH,
-    strings: &[long("\"\"\""), short("\"")],
-    ..NOTHING
-};
+pub(super) const GRAPHQL: Rules = Rules { line: HASH, strings: &[long("\"\"\""), short("\"")], ..NOTHING };
 pub(super) const JULIA: Rules = Rules {
     line: HASH,
     block: &[nested("#=", "=#")],
@@ -542,12 +340,7 @@ pub(super) const NIM: Rules = Rules {
 };
 pub(super) const COFFEESCRIPT: Rules = Rules {
     block: &[block("###", "###")],
-    strings: &[
-        with_holes(long("\"\"\""), HASH_BRACE),
-        long("'''"),
-        with_holes(long("\""), HASH_BRACE),
-        long("'"),
-    ],
+    strings: &[with_holes(long("\"\"\""), HASH_BRACE), long("'''"), with_holes(long("\""), HASH_BRACE), long("'")],
     quirks: &[Quirk::Regex],
     ..HASHED
 };
@@ -557,12 +350,8 @@ pub(super) const SQL: Rules = Rules {
     strings: &[doubled("'"), doubled("\""), doubled("`")],
     ..NOTHING
 };
-pub(super) const LUA: Rules = Rules {
-    line: &[line("--")],
-    strings: &[short("\""), short("'")],
-    quirks: &[Quirk::LongBracket],
-    ..NOTHING
-};
+pub(super) const LUA: Rules =
+    Rules { line: &[line("--")], strings: &[short("\""), short("'")], quirks: &[Quirk::LongBracket], ..NOTHING };
 pub(super) const HASKELL: Rules = Rules {
     line: &[at("--", At::NotOperator)],
     block: &[nested("{-", "-}")],
@@ -570,21 +359,10 @@ pub(super) const HASKELL: Rules = Rules {
     quirks: &[Quirk::CharNotAfterWord],
     ..NOTHING
 };
-pub(super) const ELM: Rules = Rules {
-    strings: &[long("\"\"\""), short("\"")],
-    ..HASKELL
-};
-pub(super) const LEAN: Rules = Rules {
-    block: &[nested("/-", "-/")],
-    strings: &[long("\"")],
-    ..HASKELL
-};
-pub(super) const ADA: Rules = Rules {
-    line: &[line("--")],
-    strings: &[doubled("\"")],
-    quirks: &[Quirk::Char],
-    ..NOTHING
-};
+pub(super) const ELM: Rules = Rules { strings: &[long("\"\"\""), short("\"")], ..HASKELL };
+pub(super) const LEAN: Rules = Rules { block: &[nested("/-", "-/")], strings: &[long("\"")], ..HASKELL };
+pub(super) const ADA: Rules =
+    Rules { line: &[line("--")], strings: &[doubled("\"")], quirks: &[Quirk::Char], ..NOTHING };
 pub(super) const OCAML: Rules = Rules {
     block: PARENTHESIS_STAR,
     strings: &[long("\"")],
@@ -596,64 +374,27 @@ pub(super) const FSHARP: Rules = Rules {
     block: PARENTHESIS_STAR,
     strings: &[
         raw("\"\"\"", "\"\"\""),
-        Text {
-            open: "@\"",
-            close: "\"",
-            escape: Escape::Doubled,
-            multiline: true,
-            not_after_word: false,
-            holes: &[],
-        },
+        Text { open: "@\"", close: "\"", escape: Escape::Doubled, multiline: true, not_after_word: false, holes: &[] },
         long("\""),
     ],
     quirks: &[Quirk::CharNotAfterWord],
     ..NOTHING
 };
-pub(super) const PASCAL: Rules = Rules {
-    line: SLASHES,
-    block: &[block("{", "}"), block("(*", "*)")],
-    strings: &[doubled("'")],
-    ..NOTHING
-};
-pub(super) const ERLANG: Rules = Rules {
-    line: &[line("%")],
-    strings: &[long("\""), short("'")],
-    quirks: &[Quirk::CharPrefix(b'$')],
-    ..NOTHING
-};
+pub(super) const PASCAL: Rules =
+    Rules { line: SLASHES, block: &[block("{", "}"), block("(*", "*)")], strings: &[doubled("'")], ..NOTHING };
+pub(super) const ERLANG: Rules =
+    Rules { line: &[line("%")], strings: &[long("\""), short("'")], quirks: &[Quirk::CharPrefix(b'$')], ..NOTHING };
 pub(super) const PROLOG: Rules = Rules {
     line: &[line("%")],
     block: SLASH_STAR,
-    strings: &[
-        short("\""),
-        Text {
-            not_after_word: true,
-            ..short("'")
-        },
-    ],
+    strings: &[short("\""), Text { not_after_word: true, ..short("'") }],
     ..NOTHING
 };
-pub(super) const TEX: Rules = Rules {
-    line: &[line("%")],
-    quirks: &[Quirk::Backslash],
-    ..NOTHING
-};
+pub(super) const TEX: Rules = Rules { line: &[line("%")], quirks: &[Quirk::Backslash], ..NOTHING };
 pub(super) const MATLAB: Rules = Rules {
     line: &[line("%"), line("#")],
-    block: &[Block {
-        at: At::LineStart,
-        ..block("%{\n", "%}")
-    }],
-    strings: &[
-        Text {
-            not_after_word: true,
-            ..doubled("\"")
-        },
-        Text {
-            not_after_word: true,
-            ..doubled("'")
-        },
-    ],
+    block: &[Block { at: At::LineStart, ..block("%{\n", "%}") }],
+    strings: &[Text { not_after_word: true, ..doubled("\"") }, Text { not_after_word: true, ..doubled("'") }],
     ..NOTHING
 };
 /// `;`, strings of many lines, `\;` is a character.
@@ -665,37 +406,13 @@ pub(super) const LISP: Rules = Rules {
     ..NOTHING
 };
 pub(super) const CLOJURE: Rules = Rules { block: &[], ..LISP };
-pub(super) const EMACS_LISP: Rules = Rules {
-    block: &[],
-    quirks: &[Quirk::CharPrefix(b'?'), Quirk::Backslash],
-    ..LISP
-};
-pub(super) const VIM: Rules = Rules {
-    line: &[at("\"", At::LineStart), at("#", At::LineStart)],
-    ..NOTHING
-};
-pub(super) const FORTRAN: Rules = Rules {
-    line: &[line("!")],
-    strings: &[doubled("\""), doubled("'")],
-    ..NOTHING
-};
-pub(super) const FIXED_FORTRAN: Rules = Rules {
-    line: &[
-        line("!"),
-        at("C ", At::Column1),
-        at("c ", At::Column1),
-        at("*", At::Column1),
-    ],
-    ..FORTRAN
-};
+pub(super) const EMACS_LISP: Rules = Rules { block: &[], quirks: &[Quirk::CharPrefix(b'?'), Quirk::Backslash], ..LISP };
+pub(super) const VIM: Rules = Rules { line: &[at("\"", At::LineStart), at("#", At::LineStart)], ..NOTHING };
+pub(super) const FORTRAN: Rules = Rules { line: &[line("!")], strings: &[doubled("\""), doubled("'")], ..NOTHING };
+pub(super) const FIXED_FORTRAN: Rules =
+    Rules { line: &[line("!"), at("C ", At::Column1), at("c ", At::Column1), at("*", At::Column1)], ..FORTRAN };
 pub(super) const ASSEMBLY: Rules = Rules {
-    line: &[
-        line("//"),
-        line(";"),
-        at("#", At::AfterSpace),
-        at("@", At::AfterSpace),
-        at("!", At::AfterSpace),
-    ],
+    line: &[line("//"), line(";"), at("#", At::AfterSpace), at("@", At::AfterSpace), at("!", At::AfterSpace)],
     block: SLASH_STAR,
     strings: &[short("\"")],
     quirks: &[Quirk::Char],
@@ -706,18 +423,10 @@ pub(super) const VISUAL_BASIC: Rules = Rules {
     strings: &[doubled("\"")],
     ..NOTHING
 };
-pub(super) const AUTOHOTKEY: Rules = Rules {
-    line: &[at(";", At::AfterSpace)],
-    block: SLASH_STAR,
-    strings: &[short("\"")],
-    ..NOTHING
-};
+pub(super) const AUTOHOTKEY: Rules =
+    Rules { line: &[at(";", At::AfterSpace)], block: SLASH_STAR, strings: &[short("\"")], ..NOTHING };
 const ANGLE: Block = block("<!--", "-->");
-pub(super) const XML: Rules = Rules {
-    block: &[ANGLE],
-    markup: Some(Markup::Html),
-    ..NOTHING
-};
+pub(super) const XML: Rules = Rules { block: &[ANGLE], markup: Some(Markup::Html), ..NOTHING };
 /// HTML with the comments of the template languages that usually fill it.
 pub(super) const HTML: Rules = Rules {
     block: &[

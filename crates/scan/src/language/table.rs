@@ -9,13 +9,7 @@ const fn row(
     interpreters: &'static [&'static str],
     rules: &'static Rules,
 ) -> Language {
-    Language {
-        name,
-        extensions,
-        file_names,
-        interpreters,
-        rules,
-    }
+    Language { name, extensions, file_names, interpreters, rules }
 }
 
 #[rustfmt::skip]

@@ -36,11 +36,7 @@ fn every_name_on_disk_belongs_to_one_language() {
             assert!(extensions.insert(*extension), ".{extension} twice");
             assert_eq!(*extension, extension.to_lowercase());
         }
-        assert!(
-            language.file_names.iter().all(|name| *name == name.to_lowercase()),
-            "{}",
-            language.name
-        );
+        assert!(language.file_names.iter().all(|name| *name == name.to_lowercase()), "{}", language.name);
     }
     assert!(names.len() > 40);
 }

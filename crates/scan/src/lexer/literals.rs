@@ -85,19 +85,11 @@ impl<'a> Lexer<'a> {
 
     pub(super) fn rust_raw(&mut self) -> bool {
         let rest = self.rest();
-        let prefix = if rest.starts_with(b"br") || rest.starts_with(b"cr") {
-            2
-        } else {
-            1
-        };
+        let prefix = if rest.starts_with(b"br") || rest.starts_with(b"cr") { 2 } else { 1 };
         if self.after_word() || rest.get(prefix - 1) != Some(&b'r') {
             return false;
         }
-        let hashes = rest[prefix..]
-            .iter()
-            .take(255)
-            .take_while(|byte| **byte == b'#')
-            .count();
+        let hashes = rest[prefix..].iter().take(255).take_while(|byte| **byte == b'#').count();
         let body = prefix + hashes + 1;
         if rest.get(prefix + hashes) != Some(&b'"') {
             return false;
@@ -114,9 +106,7 @@ impl<'a> Lexer<'a> {
         let rest = self.rest();
         let before = &self.source[self.start..self.pos];
         let prefixed = [&b"u8"[..], b"u", b"U", b"L"].iter().any(|prefix| {
-            before
-                .strip_suffix(*prefix)
-                .is_some_and(|before| !before.last().is_some_and(|byte| is_word(*byte)))
+            before.strip_suffix(*prefix).is_some_and(|before| !before.last().is_some_and(|byte| is_word(*byte)))
         });
         if !rest.starts_with(b"R\"") || (self.after_word() && !prefixed) || self.rewinds == 0 {
             return false;
@@ -141,18 +131,9 @@ impl<'a> Lexer<'a> {
             return false;
         }
         let length = match rest.get(1) {
-            Some(b'\\') => rest
-                .iter()
-                .take(MAX_CHAR)
-                .skip(3)
-                .position(|byte| *byte == b'\'')
-                .map(|at| at + 4),
+            Some(b'\\') => rest.iter().take(MAX_CHAR).skip(3).position(|byte| *byte == b'\'').map(|at| at + 4),
             Some(byte) if *byte != b'\n' => {
-                let width = 1 + rest[2..]
-                    .iter()
-                    .take(3)
-                    .take_while(|byte| **byte & 0xc0 == 0x80)
-                    .count();
+                let width = 1 + rest[2..].iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
                 (rest.get(1 + width) == Some(&b'\'')).then_some(width + 2)
             }
             Some(_) | None => None,
@@ -164,11 +145,7 @@ impl<'a> Lexer<'a> {
         if self.rest().first() != Some(&b'\'') {
             return false;
         }
-        if self.after_word() || self.previous() == Some(b'\'') {
-            self.step(1)
-        } else {
-            self.char_literal()
-        }
+        if self.after_word() || self.previous() == Some(b'\'') { self.step(1) } else { self.char_literal() }
     }
 
     pub(super) fn char_prefix(&mut self, prefix: u8) -> bool {
@@ -194,11 +171,7 @@ impl<'a> Lexer<'a> {
     /// `${…}` with balanced braces; only the opening when it is not closed soon.
     pub(super) fn skip_braces(&mut self) -> bool {
         let rest = self.rest();
-        let limit = if self.wrong_guesses > 0 {
-            rest.len().min(MAX_GUESS)
-        } else {
-            2
-        };
+        let limit = if self.wrong_guesses > 0 { rest.len().min(MAX_GUESS) } else { 2 };
         let (mut depth, mut at) = (0_u32, 0);
         while at < limit {
             match rest[at] {
@@ -243,11 +216,8 @@ impl<'a> Lexer<'a> {
             return !member;
         }
         // `puts /x/` calls with a regular expression, `a / b` divides.
-        let spaced = end < self.pos
-            && self
-                .rest()
-                .get(1)
-                .is_some_and(|byte| !byte.is_ascii_whitespace() && *byte != b'=');
+        let spaced =
+            end < self.pos && self.rest().get(1).is_some_and(|byte| !byte.is_ascii_whitespace() && *byte != b'=');
         spaced && self.rules.quirks.contains(&Quirk::Percent) && !word[0].is_ascii_digit()
     }
 
@@ -298,21 +268,12 @@ impl<'a> Lexer<'a> {
             after = &after[spaces..];
         }
         let quote = after.first().copied().filter(|byte| matches!(byte, b'"' | b'\''));
-        after = if quote.is_some() {
-            &after[1..]
-        } else {
-            after.strip_prefix(b"\\").unwrap_or(after)
-        };
-        let length = after
-            .iter()
-            .take(100)
-            .take_while(|byte| is_word(**byte) || (quote.is_some() && **byte == b' '))
-            .count();
+        after = if quote.is_some() { &after[1..] } else { after.strip_prefix(b"\\").unwrap_or(after) };
+        let length =
+            after.iter().take(100).take_while(|byte| is_word(**byte) || (quote.is_some() && **byte == b' ')).count();
         let label = &after[..length];
         let closed = quote.is_none() || after.get(length).copied() == quote;
-        let named = label
-            .first()
-            .is_some_and(|byte| !byte.is_ascii_digit() && *byte != b' ');
+        let named = label.first().is_some_and(|byte| !byte.is_ascii_digit() && *byte != b' ');
         if !closed || !named || self.heredocs.len() >= MAX_HEREDOCS || self.rewinds == 0 {
             return false;
         }
@@ -429,17 +390,11 @@ impl<'a> Lexer<'a> {
         let Some(operator) = operators.into_iter().find(|operator| rest.starts_with(operator)) else {
             return false;
         };
-        let word = self
-            .previous()
-            .is_some_and(|byte| is_word(byte) || b"$@%&->{:".contains(&byte));
+        let word = self.previous().is_some_and(|byte| is_word(byte) || b"$@%&->{:".contains(&byte));
         if !b"qmsty".contains(&rest[0]) || word || self.rewinds == 0 {
             return false;
         }
-        let spaces = rest[operator.len()..]
-            .iter()
-            .take(20)
-            .take_while(|byte| **byte == b' ')
-            .count();
+        let spaces = rest[operator.len()..].iter().take(20).take_while(|byte| **byte == b' ').count();
         let first = operator.len() + spaces;
         let delimiter = rest.get(first).copied().unwrap_or(b'=');
         let refused = is_word(delimiter) || delimiter.is_ascii_whitespace() || b"=,;)}>$-.?:".contains(&delimiter);
@@ -449,11 +404,7 @@ impl<'a> Lexer<'a> {
         let mut length = self.delimited(first).map(|length| first + length);
         if let (Some(end), b"s" | b"tr" | b"y") = (length, operator) {
             let same = !b"([{<".contains(&delimiter);
-            let gap = rest[end..]
-                .iter()
-                .take(200)
-                .take_while(|byte| byte.is_ascii_whitespace())
-                .count();
+            let gap = rest[end..].iter().take(200).take_while(|byte| byte.is_ascii_whitespace()).count();
             let second = if same { end - 1 } else { end + gap };
             length = self.delimited(second).map(|length| second + length);
         }
@@ -478,11 +429,7 @@ impl<'a> Lexer<'a> {
 
     pub(super) fn end_marker(&mut self) -> bool {
         let rest = self.rest();
-        let line = rest[..rest.len().min(16)]
-            .split(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or(b"")
-            .trim_ascii_end();
+        let line = rest[..rest.len().min(16)].split(|byte| *byte == b'\n').next().unwrap_or(b"").trim_ascii_end();
         let marks = line == b"__END__" || line == b"__DATA__";
         marks && self.previous().is_none_or(|byte| byte == b'\n') && self.step(rest.len())
     }
@@ -492,11 +439,7 @@ impl<'a> Lexer<'a> {
         if rest.first() != Some(&b'{') || self.rewinds == 0 {
             return false;
         }
-        let id = rest[1..]
-            .iter()
-            .take(40)
-            .take_while(|byte| byte.is_ascii_lowercase() || **byte == b'_')
-            .count();
+        let id = rest[1..].iter().take(40).take_while(|byte| byte.is_ascii_lowercase() || **byte == b'_').count();
         if rest.get(1 + id) != Some(&b'|') {
             return false;
         }
@@ -517,10 +460,7 @@ impl<'a> Lexer<'a> {
         if matches!(inside.trim_ascii_start().first(), Some(b'"' | b'\'')) {
             return false;
         }
-        let end = inside
-            .iter()
-            .take(MAX_GUESS)
-            .position(|byte| matches!(byte, b')' | b'\n'));
+        let end = inside.iter().take(MAX_GUESS).position(|byte| matches!(byte, b')' | b'\n'));
         end.is_some_and(|at| self.step(4 + at))
     }
 }

@@ -56,10 +56,7 @@ fn php_tag(source: &[u8], from: usize) -> Option<(usize, usize)> {
 }
 
 fn rules_of(name: &str) -> Option<&'static Rules> {
-    LANGUAGES
-        .iter()
-        .find(|language| language.name == name)
-        .map(|language| language.rules)
+    LANGUAGES.iter().find(|language| language.name == name).map(|language| language.rules)
 }
 
 /// Reads `source` as markup from `from` on.
@@ -82,10 +79,7 @@ fn markup_comment(
     unclosed: &mut [bool],
     comments: &mut Vec<Comment>,
 ) -> Option<usize> {
-    let index = rules
-        .block
-        .iter()
-        .position(|block| source[pos..].starts_with(block.open.as_bytes()))?;
+    let index = rules.block.iter().position(|block| source[pos..].starts_with(block.open.as_bytes()))?;
     if unclosed[index] {
         return None;
     }
@@ -120,17 +114,14 @@ fn element(source: &[u8], pos: usize, comments: &mut Vec<Comment>) -> Option<usi
 
 fn embedded(name: &[u8], tag: &str) -> Option<&'static Rules> {
     if name == b"style" {
-        return rules_of(
-            if tag.contains("scss") || tag.contains("less") || tag.contains("sass") {
-                "SCSS"
-            } else {
-                "CSS"
-            },
-        );
+        return rules_of(if tag.contains("scss") || tag.contains("less") || tag.contains("sass") {
+            "SCSS"
+        } else {
+            "CSS"
+        });
     }
-    let data = ["json", "template", "text/x-", "text/html", "x-shader", "importmap"]
-        .iter()
-        .any(|kind| tag.contains(kind));
+    let data =
+        ["json", "template", "text/x-", "text/html", "x-shader", "importmap"].iter().any(|kind| tag.contains(kind));
     if data { None } else { rules_of("JavaScript") }
 }
 

@@ -7,10 +7,7 @@ use crate::language::Language;
 /// The comments of `source`, as text.
 fn texts(path: &str, source: &str) -> Vec<String> {
     let language = Language::of(path, source.as_bytes()).expect("a known language");
-    comments(language, source.as_bytes())
-        .iter()
-        .map(|comment| source[comment.start..comment.end].to_owned())
-        .collect()
+    comments(language, source.as_bytes()).iter().map(|comment| source[comment.start..comment.end].to_owned()).collect()
 }
 
 #[rstest]
@@ -111,12 +108,7 @@ fn hostile_files_take_linear_time() {
             assert_sound(language, source.as_bytes());
         }
     }
-    assert!(
-        before.elapsed().as_secs() < 120,
-        "{:?} for {} openings",
-        before.elapsed(),
-        openings.len()
-    );
+    assert!(before.elapsed().as_secs() < 120, "{:?} for {} openings", before.elapsed(), openings.len());
 }
 
 fn assert_sound(language: &Language, source: &[u8]) {
@@ -124,16 +116,8 @@ fn assert_sound(language: &Language, source: &[u8]) {
     for comment in comments(language, source) {
         assert!(last <= comment.start, "{}: comments overlap", language.name);
         assert!(comment.start < comment.body_start, "{}: no marker", language.name);
-        assert!(
-            comment.body_start <= comment.body_end,
-            "{}: body backwards",
-            language.name
-        );
-        assert!(
-            comment.body_end <= comment.end && comment.end <= source.len(),
-            "{}: out of bounds",
-            language.name
-        );
+        assert!(comment.body_start <= comment.body_end, "{}: body backwards", language.name);
+        assert!(comment.body_end <= comment.end && comment.end <= source.len(), "{}: out of bounds", language.name);
         last = comment.end;
     }
 }

@@ -26,13 +26,8 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn of(source: &[u8]) -> Self {
-        let starts = std::iter::once(0)
-            .chain(memchr_iter(b'\n', source).map(|at| at + 1))
-            .collect();
-        Self {
-            starts,
-            length: source.len(),
-        }
+        let starts = std::iter::once(0).chain(memchr_iter(b'\n', source).map(|at| at + 1)).collect();
+        Self { starts, length: source.len() }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -127,19 +122,13 @@ pub(super) fn blocks(source: &[u8], lines: &Lines, comments: &[Comment]) -> Vec<
 fn marker<'a>(source: &'a [u8], comment: &Comment) -> &'a [u8] {
     let text = &source[comment.start..comment.end];
     let opening = comment.body_start - comment.start;
-    let more = text[opening..]
-        .iter()
-        .take(8)
-        .take_while(|byte| b"/!#;%<".contains(byte))
-        .count();
+    let more = text[opening..].iter().take(8).take_while(|byte| b"/!#;%<".contains(byte)).count();
     &text[..opening + more]
 }
 
 fn comment_lines(source: &[u8], lines: &Lines, comment: &Comment) -> Vec<CommentLine> {
     let first = lines.number_at(comment.body_start);
-    let last = lines
-        .number_at(comment.body_end.max(comment.body_start + 1) - 1)
-        .max(first);
+    let last = lines.number_at(comment.body_end.max(comment.body_start + 1) - 1).max(first);
     (first..=last)
         .map(|number| {
             let (start, end) = lines.range(number);

@@ -20,10 +20,7 @@ pub(super) struct Head<'a> {
 impl<'a> Head<'a> {
     /// Reads `(name, #12, 2027-01-01):`, `#12:` and `@name:`; `bracketed` says that a bracket around the tag is open.
     pub(super) fn parse(after_tag: &'a str, bracketed: bool) -> Self {
-        let mut head = Head {
-            rest: after_tag,
-            ..Head::default()
-        };
+        let mut head = Head { rest: after_tag, ..Head::default() };
         if let Some((inside, rest)) = parenthesis(after_tag)
             && head.marks(inside)
         {
@@ -58,10 +55,7 @@ impl<'a> Head<'a> {
             } else if self.owner.is_none() && words <= 2 && is_owner(part) {
                 self.owner = Some(part.trim_start_matches('@').to_owned());
             } else if words > 2 {
-                *self = Self {
-                    rest: self.rest,
-                    ..Head::default()
-                };
+                *self = Self { rest: self.rest, ..Head::default() };
                 return false;
             }
         }
@@ -85,7 +79,9 @@ fn parenthesis(text: &str) -> Option<(&str, &str)> {
 fn skip_separators(text: &str) -> &str {
     let mut text = text.trim_start();
     loop {
-        let rest = text.trim_start_matches([':', ',', ';', ')', ']', '}']);
+        // The end of `**TODO:** text`.
+        let rest = text.strip_prefix("** ").unwrap_or(text);
+        let rest = rest.trim_start_matches([':', ',', ';', ')', ']', '}']);
         let loose = rest.trim_start_matches(['-', '–', '—', '!', '.', '=', '>', '?', '…']);
         let ends = loose.is_empty() || loose.starts_with(char::is_whitespace);
         let next = if ends { loose } else { rest }.trim_start();
@@ -99,15 +95,9 @@ fn skip_separators(text: &str) -> &str {
 /// `#12`, `GH-12`, `issue 12`, and where it stands `alone`, `12`.
 fn issue_number(part: &str, alone: bool) -> Option<u64> {
     let lower = part.to_ascii_lowercase();
-    let marked = ["#", "gh-", "issue #", "issue "]
-        .iter()
-        .find_map(|prefix| lower.strip_prefix(prefix));
+    let marked = ["#", "gh-", "issue #", "issue "].iter().find_map(|prefix| lower.strip_prefix(prefix));
     let number = marked.or(alone.then_some(lower.as_str()))?;
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        None
-    } else {
-        number.parse().ok()
-    }
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) { None } else { number.parse().ok() }
 }
 
 /// `#12` at the start, which a colon, white space or the end follows.
@@ -116,11 +106,7 @@ fn leading_issue(text: &str) -> Option<(u64, &str)> {
     let length = digits.bytes().take_while(u8::is_ascii_digit).count();
     let rest = &digits[length..];
     let ends = rest.is_empty() || rest.starts_with(|c: char| c.is_whitespace() || ":,;-)]".contains(c));
-    digits[..length]
-        .parse()
-        .ok()
-        .filter(|_| ends)
-        .map(|issue| (issue, rest))
+    digits[..length].parse().ok().filter(|_| ends).map(|issue| (issue, rest))
 }
 
 /// `@name:` at the start.
@@ -139,13 +125,11 @@ fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
     let number = |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u32>().ok());
     bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| {
-            if at == 4 || at == 7 {
-                *byte == b'-'
-            } else {
-                byte.is_ascii_digit()
-            }
-        })
+        && bytes.iter().enumerate().all(
+            |(at, byte)| {
+                if at == 4 || at == 7 { *byte == b'-' } else { byte.is_ascii_digit() }
+            },
+        )
         && number(5..7).is_some_and(|month| (1..=12).contains(&month))
         && number(8..10).is_some_and(|day| (1..=31).contains(&day))
 }
@@ -157,15 +141,8 @@ pub(super) fn due_date(text: &str) -> Option<String> {
         .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
         .filter(|word| !word.is_empty())
         .collect();
-    let announces = |word: &str| {
-        ["due", "by", "until", "before"]
-            .iter()
-            .any(|due| word.eq_ignore_ascii_case(due))
-    };
-    words
-        .windows(2)
-        .find(|pair| announces(pair[0]) && is_date(pair[1]))
-        .map(|pair| pair[1].to_owned())
+    let announces = |word: &str| ["due", "by", "until", "before"].iter().any(|due| word.eq_ignore_ascii_case(due));
+    words.windows(2).find(|pair| announces(pair[0]) && is_date(pair[1])).map(|pair| pair[1].to_owned())
 }
 
 /// One line for people: the first sentence, at most 120 characters; empty when nothing is said.
@@ -179,16 +156,7 @@ pub(super) fn title(spoken: &str) -> String {
         let after = line[at + 2..].chars().next();
         *at >= MIN_SENTENCE && after.is_some_and(|c| !c.is_lowercase()) && !line[..*at].ends_with("e.g")
     };
-    let sentence = line
-        .match_indices(". ")
-        .map(|(at, _)| at)
-        .find(ends)
-        .map_or(line, |at| &line[..at]);
+    let sentence = line.match_indices(". ").map(|(at, _)| at).find(ends).map_or(line, |at| &line[..at]);
     let sentence = sentence.trim_end();
-    shorten(
-        sentence
-            .strip_suffix('.')
-            .filter(|text| !text.ends_with('.'))
-            .unwrap_or(sentence),
-    )
+    shorten(sentence.strip_suffix('.').filter(|text| !text.ends_with('.')).unwrap_or(sentence))
 }

@@ -31,6 +31,8 @@ pub(super) struct Tag {
     pub(super) bulleted: bool,
 }
 
+/// A tag in the middle of a line counts up to here, in bytes; the search looks back from every tag it meets.
+const MAX_MIDDLE: usize = 500;
 /// After a tag these words make a sentence about such comments.
 const ABOUT_TAGS: [&str; 30] = [
     "comment",
@@ -69,9 +71,7 @@ const AFTER_IS: [&str; 14] = [
     "a", "an", "the", "not", "now", "no", "used", "still", "done", "handled", "fixed", "reported", "always", "resolved",
 ];
 /// A report or its number, not a request: "BUG fixes", "BUG 4711".
-const AFTER_BUG: [&str; 9] = [
-    "fix", "fixes", "fixed", "report", "reports", "tracker", "number", "id", "ids",
-];
+const AFTER_BUG: [&str; 9] = ["fix", "fixes", "fixed", "report", "reports", "tracker", "number", "id", "ids"];
 /// Before a tag in the middle of a line these words make it a part of the sentence.
 const BEFORE_PROSE: [&str; 44] = [
     "the", "a", "an", "this", "that", "these", "those", "no", "any", "each", "every", "all", "of", "see", "with",
@@ -79,9 +79,8 @@ const BEFORE_PROSE: [&str; 44] = [
     "my", "our", "its", "add", "find", "write", "use", "using", "called", "named", "marked", "from", "default",
 ];
 /// How lines of commented-out code begin that end with a semicolon.
-const DECLARATIONS: [&str; 11] = [
-    "use ", "pub ", "mod ", "import ", "return ", "let ", "const ", "var ", "extern ", "static ", "typedef ",
-];
+const DECLARATIONS: [&str; 11] =
+    ["use ", "pub ", "mod ", "import ", "return ", "let ", "const ", "var ", "extern ", "static ", "typedef "];
 const DECORATION: [char; 13] = ['*', '-', '+', '/', '#', '!', ';', '%', '=', '~', '>', '•', '|'];
 
 /// The request that `line` opens at its `place`; in a licence only the clearest form counts.
@@ -90,11 +89,7 @@ pub(super) fn find(line: &CommentLine, place: Place, licence: bool, tags: &[Stri
         return None;
     }
     let at_start = at_start(&line.text, place, licence, tags);
-    if at_start.is_some() || licence {
-        at_start
-    } else {
-        in_the_middle(&line.text, tags)
-    }
+    if at_start.is_some() || licence { at_start } else { in_the_middle(&line.text, tags) }
 }
 
 /// Whether a line ends in the middle of a phrase, so that a tag below belongs to the phrase.
@@ -103,10 +98,7 @@ pub(super) fn leads_into_tag(text: &str) -> bool {
 }
 
 fn last_word(text: &str) -> String {
-    text.rsplit(char::is_whitespace)
-        .next()
-        .unwrap_or_default()
-        .to_lowercase()
+    text.rsplit(char::is_whitespace).next().unwrap_or_default().to_lowercase()
 }
 
 /// Whether a line is an item of a list.
@@ -130,9 +122,7 @@ pub(super) fn is_label(text: &str) -> bool {
 pub(super) fn is_code(text: &str) -> bool {
     let declares = DECLARATIONS.iter().any(|word| text.starts_with(word));
     let statement = text.ends_with(';') && (declares || text.contains(['=', '(', '[', '<']) || text.contains("::"));
-    let opens = ["#[", "#include", "//", "}", "{"]
-        .iter()
-        .any(|start| text.starts_with(start));
+    let opens = ["#[", "#include", "//", "}", "{"].iter().any(|start| text.starts_with(start));
     statement || opens || text.ends_with(['{', '}']) || text.ends_with(");") || text == "end" || text == "..."
 }
 
@@ -159,13 +149,7 @@ fn at_start(text: &str, place: Place, licence: bool, tags: &[String]) -> Option<
     let strong = place == Place::Opens || bulleted || bracket || sigil;
     let likely = strong || (place == Place::Unclear && is_phrase(rest, kind, 3));
     let accepted = is_clear(rest) || (!licence && likely && !is_prose(rest, kind, tags));
-    (accepted && !is_call(rest)).then(|| Tag {
-        kind: kind.to_owned(),
-        start,
-        end,
-        bracketed,
-        bulleted,
-    })
+    (accepted && !is_call(rest)).then(|| Tag { kind: kind.to_owned(), start, end, bracketed, bulleted })
 }
 
 /// Whether enough words follow to make a request of a tag that may be a part of a sentence.
@@ -183,10 +167,7 @@ fn skip_decoration(text: &str) -> (usize, bool) {
         }
         let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         if digits.len() < rest.len() {
-            rest = digits
-                .strip_prefix(". ")
-                .or_else(|| digits.strip_prefix(") "))
-                .unwrap_or(rest);
+            rest = digits.strip_prefix(". ").or_else(|| digits.strip_prefix(") ")).unwrap_or(rest);
         }
         if rest.len() == before {
             return (text.len() - rest.len(), is_bullet(text) || rest.len() < text.len());
@@ -198,10 +179,7 @@ fn skip_decoration(text: &str) -> (usize, bool) {
 fn tag_named<'a>(text: &str, tags: &'a [String], sigil: bool) -> Option<&'a str> {
     let fits = |tag: &&String| {
         text.starts_with(tag.as_str())
-            || (sigil
-                && text
-                    .get(..tag.len())
-                    .is_some_and(|word| word == tag.to_ascii_lowercase()))
+            || (sigil && text.get(..tag.len()).is_some_and(|word| word == tag.to_ascii_lowercase()))
     };
     tags.iter().filter(fits).max_by_key(|tag| tag.len()).map(String::as_str)
 }
@@ -229,9 +207,7 @@ fn is_capitals_and_colon(text: &str) -> bool {
 fn is_clear(rest: &str) -> bool {
     let spaced = rest.trim_start();
     let colon = spaced.starts_with(':') && !spaced.starts_with("::");
-    let number = spaced
-        .strip_prefix('#')
-        .is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()));
+    let number = spaced.strip_prefix('#').is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()));
     let owner = rest.starts_with('(') && !rest.starts_with("()");
     colon || number || owner || rest.starts_with("():") || rest.starts_with('[') || spaced.starts_with("- ")
 }
@@ -258,9 +234,8 @@ fn is_prose(rest: &str, kind: &str, tags: &[String]) -> bool {
     if chained {
         return !is_clear(rest);
     }
-    let mut words = rest
-        .split_whitespace()
-        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
+    let mut words =
+        rest.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
     let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     ABOUT_TAGS.contains(&first.as_str())
         || (first == "is" && AFTER_IS.contains(&second.as_str()))
@@ -282,7 +257,7 @@ fn after_chain<'a>(rest: &'a str, tags: &[String]) -> Option<&'a str> {
 fn in_the_middle(text: &str, tags: &[String]) -> Option<Tag> {
     let mut best: Option<Tag> = None;
     for tag in tags {
-        for (at, _) in text.match_indices(tag.as_str()) {
+        for (at, _) in text.match_indices(tag.as_str()).take_while(|(at, _)| *at < MAX_MIDDLE) {
             let end = at + tag.len();
             let first = best.as_ref().is_none_or(|best| at < best.start);
             let (before, rest) = (&text[..at], &text[end..]);
@@ -290,13 +265,7 @@ fn in_the_middle(text: &str, tags: &[String]) -> Option<Tag> {
             let sentence = begins && !is_prose(rest, tag, tags) && !is_call(rest);
             if first && is_open_before(before) && (is_request_after(rest) || sentence) && is_word_end(rest, tags) {
                 let end = end + usize::from(rest.starts_with(['/', '|']));
-                best = Some(Tag {
-                    kind: tag.clone(),
-                    start: at,
-                    end,
-                    bracketed: false,
-                    bulleted: false,
-                });
+                best = Some(Tag { kind: tag.clone(), start: at, end, bracketed: false, bulleted: false });
             }
         }
     }
@@ -319,17 +288,11 @@ fn ends_sentence(before: &str) -> bool {
 
 /// Whether a request may begin after `before`, the start of its line.
 fn is_open_before(before: &str) -> bool {
-    let quoted = ['`', '"', '“']
-        .iter()
-        .any(|quote| before.matches(*quote).count() % 2 == 1 && !before.ends_with("”"));
+    let quoted = ['`', '"', '“'].iter().any(|quote| before.matches(*quote).count() % 2 == 1 && !before.ends_with("”"));
     let trimmed = before.trim_end();
     let spaced = trimmed.len() < before.len();
-    let glued = ["(", "[", "*", " //", ";//", " #", " --"]
-        .iter()
-        .any(|mark| before.ends_with(mark));
-    let either = before
-        .strip_suffix('/')
-        .is_some_and(|word| word.ends_with(|c: char| c.is_ascii_uppercase()));
+    let glued = ["(", "[", "*", " //", ";//", " #", " --"].iter().any(|mark| before.ends_with(mark));
+    let either = before.strip_suffix('/').is_some_and(|word| word.ends_with(|c: char| c.is_ascii_uppercase()));
     if quoted || !(spaced || glued || either) || trimmed.ends_with(['{', '<', '$', '&', '=']) {
         return false;
     }

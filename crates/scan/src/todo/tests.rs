@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use rstest::rstest;
 
 use super::{InvalidTag, MAX_TAGS, Todo, TodoOptions, todos};
@@ -14,10 +15,7 @@ fn one(source: &str) -> Todo {
 
 /// `KIND title` of what a comment asks for.
 fn requests(comment: &str) -> Vec<String> {
-    read("a.rs", comment)
-        .into_iter()
-        .map(|todo| format!("{} {}", todo.kind, todo.title))
-        .collect()
+    read("a.rs", comment).into_iter().map(|todo| format!("{} {}", todo.kind, todo.title)).collect()
 }
 
 #[rstest]
@@ -60,6 +58,7 @@ fn requests(comment: &str) -> Vec<String> {
 #[case("// f(), // TODO x y", "TODO x y")]
 #[case("// TODO: .gitignore, *all* of it", "TODO .gitignore, *all* of it")]
 #[case("// TODO -- x y", "TODO x y")]
+#[case("// **TODO:** x y", "TODO x y")]
 #[case("// TODO... x y", "TODO x y")]
 #[case("// UGLY HACK:\n// x y", "HACK x y")]
 #[case("//! <!-- TODO: x y -->", "TODO x y -->")]
@@ -142,15 +141,7 @@ type Head<'a> = (Option<&'a str>, Option<u64>, Option<&'a str>, &'a str);
 #[case("TODO(99999999999999999999999): x", (None, None, None, "x"))]
 fn the_head_is_read(#[case] text: &str, #[case] expected: Head) {
     let todo = one(&format!("// {text}"));
-    assert_eq!(
-        (
-            todo.owner.as_deref(),
-            todo.issue,
-            todo.due.as_deref(),
-            todo.title.as_str()
-        ),
-        expected
-    );
+    assert_eq!((todo.owner.as_deref(), todo.issue, todo.due.as_deref(), todo.title.as_str()), expected);
 }
 
 /// The text, and the first and the last line.
@@ -176,28 +167,20 @@ fn the_head_is_read(#[case] text: &str, #[case] expected: Head) {
 #[case::windows("// TODO: a\r\n// b\r\n", "TODO: a\nb", (1, 2))]
 fn lines_that_continue_belong_to_it(#[case] source: &str, #[case] text: &str, #[case] lines: (u32, u32)) {
     let todo = one(source);
-    assert_eq!(
-        (todo.text.as_str(), (todo.line, todo.end_line)),
-        (text.trim_start_matches("- "), lines)
-    );
+    assert_eq!((todo.text.as_str(), (todo.line, todo.end_line)), (text.trim_start_matches("- "), lines));
 }
 
 #[test]
 fn the_next_tag_begins_the_next_request() {
-    assert_eq!(
-        requests("// TODO: a\n// FIXME b\n// c\n// XXX: d"),
-        ["TODO a", "FIXME b c", "XXX d"]
-    );
-    assert_eq!(
-        requests("// TODO: remove the\n// TODO comments here"),
-        ["TODO remove the TODO comments here"]
-    );
+    assert_eq!(requests("// TODO: a\n// FIXME b\n// c\n// XXX: d"), ["TODO a", "FIXME b c", "XXX d"]);
+    assert_eq!(requests("// TODO: remove the\n// TODO comments here"), ["TODO remove the TODO comments here"]);
 }
 
 #[rstest]
 #[case("// TODO\nfn foo() {", "TODO at `fn foo() {`")]
 #[case("// TODO:\n\n#[test]", "TODO at `#[test]`")]
 #[case("foo(); // ok // TODO", "TODO at `foo();`")]
+#[case("// \"a\", // TODO\nfoo();", "TODO at `\"a\",`")]
 #[case("foo(); // TODO", "TODO at `foo();`")]
 #[case("/* TODO */ foo();", "TODO at `foo();`")]
 #[case("fn foo() {\n    // TODO\n}", "TODO at `fn foo() {`")]
@@ -209,14 +192,8 @@ fn a_bare_tag_speaks_of_its_code(#[case] source: &str, #[case] title: &str) {
 
 #[test]
 fn a_title_is_the_first_sentence() {
-    assert_eq!(
-        one("// TODO: handle the empty list. It is rare, but\n// it happens.").title,
-        "handle the empty list"
-    );
-    assert_eq!(
-        one("// TODO: use e.g. a map\n// instead.").title,
-        "use e.g. a map instead"
-    );
+    assert_eq!(one("// TODO: handle the empty list. It is rare, but\n// it happens.").title, "handle the empty list");
+    assert_eq!(one("// TODO: use e.g. a map\n// instead.").title, "use e.g. a map instead");
 }
 
 #[test]
@@ -224,11 +201,7 @@ fn titles_and_texts_have_limits() {
     let lines = "// word word word word word word word word\n".repeat(500);
     let todo = one(&format!("// TODO: begin\n{lines}"));
     assert_eq!((todo.text.chars().count(), todo.end_line), (4_000, 501));
-    assert!(
-        todo.title.chars().count() <= 120 && todo.title.ends_with('…'),
-        "{}",
-        todo.title
-    );
+    assert!(todo.title.chars().count() <= 120 && todo.title.ends_with('…'), "{}", todo.title);
 }
 
 #[test]
@@ -241,19 +214,10 @@ fn own_tags_are_looked_for() {
 
 #[test]
 fn odd_tags_and_too_many_are_refused() {
-    assert_eq!(
-        TodoOptions::new(vec!["TO DO".to_owned()]).unwrap_err(),
-        InvalidTag::NoWord("TO DO".to_owned())
-    );
-    assert_eq!(
-        TodoOptions::new(vec![String::new()]).unwrap_err(),
-        InvalidTag::NoWord(String::new())
-    );
+    assert_eq!(TodoOptions::new(vec!["TO DO".to_owned()]).unwrap_err(), InvalidTag::NoWord("TO DO".to_owned()));
+    assert_eq!(TodoOptions::new(vec![String::new()]).unwrap_err(), InvalidTag::NoWord(String::new()));
     assert_eq!(TodoOptions::new(Vec::new()).unwrap_err(), InvalidTag::Count(0));
-    assert_eq!(
-        TodoOptions::new(vec!["A".to_owned(); MAX_TAGS + 1]).unwrap_err(),
-        InvalidTag::Count(33)
-    );
+    assert_eq!(TodoOptions::new(vec!["A".to_owned(); MAX_TAGS + 1]).unwrap_err(), InvalidTag::Count(33));
     assert!(TodoOptions::new(vec!["A".to_owned(); MAX_TAGS]).is_ok());
 }
 
@@ -266,4 +230,30 @@ fn files_in_unknown_languages_ask_for_nothing() {
 fn bytes_that_are_no_text_do_no_harm() {
     let found = todos("a.c", b"// TODO: \xff\xfe x\n/* TODO \xc3", &TodoOptions::default());
     assert_eq!(found.len(), 2);
+}
+
+/// Many tags in one line, none of which may be looked back from too far.
+#[test]
+fn hostile_comments_take_linear_time() {
+    let before = std::time::Instant::now();
+    for (path, scrap) in
+        [("a.c", "/* TODO */ "), ("a.py", "# `TODO: "), ("a.rs", "// x TODO("), ("a.rs", "// TODO\n/**/")]
+    {
+        let _ = read(path, &scrap.repeat(100_000 / scrap.len()));
+    }
+    assert!(before.elapsed().as_secs() < 60, "{:?}", before.elapsed());
+}
+
+proptest! {
+    #[test]
+    fn any_comment_is_read_within_its_limits(comment in "(// |/\\* |\\*/|TODO|FIXME|[(:#)@ \\[\\]`\"é/-]|[a-z]{1,5}|\n){0,60}") {
+        let lines = comment.split('\n').count();
+        let mut last = 0;
+        for todo in read("a.rs", &comment) {
+            prop_assert!(last < todo.line && todo.line <= todo.end_line && todo.end_line as usize <= lines, "{:?}", todo);
+            prop_assert!(!todo.title.is_empty() && todo.title.chars().count() <= 120 && !todo.title.contains('\n'));
+            prop_assert!(todo.text.chars().count() <= 4_000);
+            last = todo.end_line - u32::from(comment.contains("/*"));
+        }
+    }
 }

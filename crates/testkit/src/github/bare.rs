@@ -17,15 +17,9 @@ pub(super) fn command(dir: &Path) -> Command {
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
-    command
-        .env("HOME", dir)
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command.env("HOME", dir).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
     command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -52,11 +46,7 @@ pub(super) async fn git(dir: &Path, args: &[&str], input: &[u8]) -> Result<Vec<u
     command.args(args);
     let output = communicate(command, input).await?;
     if !output.status.success() {
-        bail!(
-            "git {} failed: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("git {} failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(output.stdout)
 }
@@ -69,19 +59,8 @@ pub(super) async fn git_text(dir: &Path, args: &[&str]) -> Result<String> {
 /// Makes an empty bare repository that may be pushed to and partially cloned.
 pub(super) async fn init(dir: &Path, default_branch: &str) -> Result<()> {
     fs::create_dir_all(dir)?;
-    git(
-        dir,
-        &[
-            "init",
-            "--bare",
-            "--quiet",
-            "--template=",
-            &format!("--initial-branch={default_branch}"),
-            ".",
-        ],
-        b"",
-    )
-    .await?;
+    git(dir, &["init", "--bare", "--quiet", "--template=", &format!("--initial-branch={default_branch}"), "."], b"")
+        .await?;
     let config = "\n[http]\n\treceivepack = true\n[uploadpack]\n\tallowFilter = true\n\tallowAnySHA1InWant = true\n\
                   [receive]\n\tautogc = false\n[gc]\n\tauto = 0\n";
     let path = dir.join("config");
@@ -90,10 +69,7 @@ pub(super) async fn init(dir: &Path, default_branch: &str) -> Result<()> {
     let hooks = dir.join("hooks");
     fs::create_dir_all(&hooks)?;
     let hook = hooks.join("pre-receive");
-    fs::write(
-        &hook,
-        "#!/bin/sh\nif [ -f push-refusal ]; then cat push-refusal >&2; exit 1; fi\n",
-    )?;
+    fs::write(&hook, "#!/bin/sh\nif [ -f push-refusal ]; then cat push-refusal >&2; exit 1; fi\n")?;
     make_executable(&hook)
 }
 
@@ -117,18 +93,14 @@ pub(super) fn read_ref(dir: &Path, name: &str) -> Option<String> {
 fn packed_refs(dir: &Path) -> BTreeMap<String, String> {
     let text = fs::read_to_string(dir.join("packed-refs")).unwrap_or_default();
     let lines = text.lines().filter(|line| !line.starts_with(['#', '^']));
-    lines
-        .filter_map(|line| line.split_once(' '))
-        .map(|(sha, name)| (name.to_owned(), sha.to_owned()))
-        .collect()
+    lines.filter_map(|line| line.split_once(' ')).map(|(sha, name)| (name.to_owned(), sha.to_owned())).collect()
 }
 
 /// All branches with their tips.
 pub(super) fn branches(dir: &Path) -> BTreeMap<String, String> {
     let packed = packed_refs(dir).into_iter();
-    let mut found: BTreeMap<String, String> = packed
-        .filter_map(|(name, sha)| Some((name.strip_prefix("refs/heads/")?.to_owned(), sha)))
-        .collect();
+    let mut found: BTreeMap<String, String> =
+        packed.filter_map(|(name, sha)| Some((name.strip_prefix("refs/heads/")?.to_owned(), sha))).collect();
     collect_loose(&dir.join("refs/heads"), "", &mut found);
     found
 }
@@ -196,14 +168,9 @@ pub(super) async fn merge_tree(dir: &Path, base: &str, head: &str) -> Result<Mer
     command.args(["merge-tree", "--write-tree", "--no-messages", base, head]);
     let output = communicate(command, b"").await?;
     match output.status.code() {
-        Some(0) => Ok(MergeTree::Clean(
-            String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-        )),
+        Some(0) => Ok(MergeTree::Clean(String::from_utf8_lossy(&output.stdout).trim().to_owned())),
         Some(1) => Ok(MergeTree::Conflict),
-        _ => bail!(
-            "git merge-tree failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ),
+        _ => bail!("git merge-tree failed: {}", String::from_utf8_lossy(&output.stderr).trim()),
     }
 }
 
@@ -223,17 +190,12 @@ pub(super) async fn commit_tree(
     }
     let (date, email) = (format!("{} +0000", at.0 / 1000), format!("{author}@example.com"));
     for who in ["AUTHOR", "COMMITTER"] {
-        command
-            .env(format!("GIT_{who}_NAME"), author)
-            .env(format!("GIT_{who}_EMAIL"), &email);
+        command.env(format!("GIT_{who}_NAME"), author).env(format!("GIT_{who}_EMAIL"), &email);
         command.env(format!("GIT_{who}_DATE"), &date);
     }
     let output = communicate(command, message.as_bytes()).await?;
     if !output.status.success() {
-        bail!(
-            "git commit-tree failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("git commit-tree failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -251,16 +213,7 @@ pub(super) struct FileChange {
 /// The files that `head` changes since it left `base`.
 pub(super) async fn changed_files(dir: &Path, base: &str, head: &str) -> Result<Vec<FileChange>> {
     let range = format!("{base}...{head}");
-    let args = [
-        "-c",
-        "core.quotepath=false",
-        "diff",
-        "--raw",
-        "--numstat",
-        "--no-abbrev",
-        "--no-renames",
-        &range,
-    ];
+    let args = ["-c", "core.quotepath=false", "diff", "--raw", "--numstat", "--no-abbrev", "--no-renames", &range];
     let text = git_text(dir, &args).await?;
     let mut files = Vec::new();
     for line in text.lines().filter(|line| line.starts_with(':')) {
@@ -272,13 +225,7 @@ pub(super) async fn changed_files(dir: &Path, base: &str, head: &str) -> Result<
             "D" => ("removed", old),
             _ => ("modified", new),
         };
-        files.push(FileChange {
-            path: path.to_owned(),
-            status,
-            blob: blob.to_owned(),
-            additions: 0,
-            deletions: 0,
-        });
+        files.push(FileChange { path: path.to_owned(), status, blob: blob.to_owned(), additions: 0, deletions: 0 });
     }
     for line in text.lines().filter(|line| !line.starts_with(':')) {
         let mut fields = line.splitn(3, '\t');

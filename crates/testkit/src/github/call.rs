@@ -39,12 +39,7 @@ pub(super) struct Answer {
 impl Answer {
     /// A JSON answer.
     pub(super) fn json(status: u16, body: Value) -> Self {
-        Self {
-            status,
-            payload: Payload::Json(body),
-            headers: Vec::new(),
-            last_modified: None,
-        }
+        Self { status, payload: Payload::Json(body), headers: Vec::new(), last_modified: None }
     }
 
     /// 200 with JSON.
@@ -54,23 +49,13 @@ impl Answer {
 
     /// An answer without a body.
     pub(super) fn empty(status: u16) -> Self {
-        Self {
-            status,
-            payload: Payload::Empty,
-            headers: Vec::new(),
-            last_modified: None,
-        }
+        Self { status, payload: Payload::Empty, headers: Vec::new(), last_modified: None }
     }
 
     /// 200 with other bytes than JSON.
     pub(super) fn raw(content_type: &str, body: impl Into<Bytes>) -> Self {
         let payload = Payload::Raw(content_type.to_owned(), body.into());
-        Self {
-            status: 200,
-            payload,
-            headers: Vec::new(),
-            last_modified: None,
-        }
+        Self { status: 200, payload, headers: Vec::new(), last_modified: None }
     }
 
     /// Adds a header.
@@ -152,10 +137,7 @@ pub(super) struct Call {
 impl Call {
     /// A placeholder of the route's template; empty when the template has none of that name.
     pub(super) fn param(&self, name: &str) -> &str {
-        self.params
-            .iter()
-            .find(|(have, _)| *have == name)
-            .map_or("", |(_, value)| value)
+        self.params.iter().find(|(have, _)| *have == name).map_or("", |(_, value)| value)
     }
 
     /// A placeholder that must be a number.
@@ -165,11 +147,7 @@ impl Call {
 
     /// A query parameter; empty ones count as absent.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        let found = self
-            .query
-            .iter()
-            .find(|(have, _)| have == name)
-            .map(|(_, value)| value.as_str());
+        let found = self.query.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str());
         found.filter(|value| !value.is_empty())
     }
 
@@ -187,11 +165,7 @@ impl Call {
 
     /// Whether `Accept` asks for this media type's variant, such as `raw` or `sha`.
     pub(super) fn wants(&self, variant: &str) -> bool {
-        let accept = self
-            .headers
-            .get("accept")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
+        let accept = self.headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
         accept.split([',', ';']).any(|part| {
             part.trim()
                 .strip_prefix("application/vnd.github.")
@@ -215,10 +189,7 @@ impl Call {
             Found::Here(at) if world.repos[at].blocked => {
                 let block =
                     json!({"reason": "dmca", "created_at": world.repos[at].created_at.to_string(), "html_url": ""});
-                Err(Answer::json(
-                    451,
-                    json!({"message": "Repository access blocked", "block": block}),
-                ))
+                Err(Answer::json(451, json!({"message": "Repository access blocked", "block": block})))
             }
             Found::Here(at) => Ok(at),
         }
@@ -260,11 +231,7 @@ impl Call {
     pub(super) fn page(&self, items: Vec<Value>) -> Answer {
         let (chosen, link) = self.cut(items);
         let answer = Answer::ok(Value::Array(chosen));
-        if let Some(link) = link {
-            answer.with("link", link)
-        } else {
-            answer
-        }
+        if let Some(link) = link { answer.with("link", link) } else { answer }
     }
 
     /// As [`Call::page`], for lists inside an object with `total_count`.
@@ -272,11 +239,7 @@ impl Call {
         let total = items.len();
         let (chosen, link) = self.cut(items);
         let answer = Answer::ok(json!({"total_count": total, field: chosen}));
-        if let Some(link) = link {
-            answer.with("link", link)
-        } else {
-            answer
-        }
+        if let Some(link) = link { answer.with("link", link) } else { answer }
     }
 
     fn cut(&self, items: Vec<Value>) -> (Vec<Value>, Option<String>) {
@@ -284,11 +247,7 @@ impl Call {
         let size = number("per_page").unwrap_or(30).clamp(1, 100);
         let page = number("page").unwrap_or(1).max(1);
         let last = items.len().div_ceil(size).max(1);
-        let chosen = items
-            .into_iter()
-            .skip((page - 1).saturating_mul(size))
-            .take(size)
-            .collect();
+        let chosen = items.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect();
         let mut links = Vec::new();
         let mut link = |to: usize, rel: &str| links.push(format!("<{}>; rel=\"{rel}\"", self.url_of_page(to)));
         if page > 1 {
@@ -313,7 +272,5 @@ impl Call {
 
 /// A query string.
 pub(super) fn encode(query: &[(String, String)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(query)
-        .finish()
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish()
 }

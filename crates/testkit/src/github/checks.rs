@@ -26,24 +26,14 @@ pub(super) fn of_commit(call: &Call, world: &mut World) -> Reply {
     }
     found.retain(|run| call.query("check_name").is_none_or(|name| name == run.name));
     found.retain(|run| call.query("status").is_none_or(|status| status == run.status));
-    Ok(call.page_in(
-        "check_runs",
-        found
-            .into_iter()
-            .map(|run| render::check_run(&call.base, repo, run))
-            .collect(),
-    ))
+    Ok(call.page_in("check_runs", found.into_iter().map(|run| render::check_run(&call.base, repo, run)).collect()))
 }
 
 /// `GET /repos/{owner}/{repo}/check-runs/{check_run_id}`
 pub(super) fn get(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[call.repo(world)?];
     let id = call.number("check_run_id")?;
-    let run = repo
-        .check_runs
-        .iter()
-        .find(|run| run.id == id)
-        .ok_or_else(Answer::not_found)?;
+    let run = repo.check_runs.iter().find(|run| run.id == id).ok_or_else(Answer::not_found)?;
     Ok(Answer::ok(render::check_run(&call.base, repo, run)))
 }
 
@@ -156,20 +146,13 @@ pub(super) fn runs(call: &Call, world: &mut World) -> Reply {
             && fits("head_sha", &run.sha)
             && (fits("status", run.status) || fits("status", conclusion))
     });
-    Ok(call.page_in(
-        "workflow_runs",
-        found.map(|run| run_json(call, world, at, run)).collect(),
-    ))
+    Ok(call.page_in("workflow_runs", found.map(|run| run_json(call, world, at, run)).collect()))
 }
 
 fn find_run(call: &Call, world: &World) -> Result<(usize, WorkflowRun), Answer> {
     let at = call.repo(world)?;
     let id = call.number("run_id")?;
-    let run = world.repos[at]
-        .runs
-        .iter()
-        .find(|run| run.id == id)
-        .ok_or_else(Answer::not_found)?;
+    let run = world.repos[at].runs.iter().find(|run| run.id == id).ok_or_else(Answer::not_found)?;
     Ok((at, run.clone()))
 }
 
@@ -210,13 +193,7 @@ pub(super) fn jobs(call: &Call, world: &mut World) -> Reply {
 fn find_job<'a>(call: &Call, world: &'a World) -> Result<(&'a Repository, &'a CheckRun), Answer> {
     let repo = &world.repos[call.repo(world)?];
     let id = call.number("job_id")?;
-    Ok((
-        repo,
-        repo.check_runs
-            .iter()
-            .find(|job| job.id == id)
-            .ok_or_else(Answer::not_found)?,
-    ))
+    Ok((repo, repo.check_runs.iter().find(|job| job.id == id).ok_or_else(Answer::not_found)?))
 }
 
 /// `GET /repos/{owner}/{repo}/actions/jobs/{job_id}`

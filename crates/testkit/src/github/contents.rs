@@ -36,21 +36,12 @@ async fn resolve(dir: &Path, name: &str) -> Option<String> {
     if name.starts_with('-') || name.contains("..") {
         return None;
     }
-    for full in [
-        format!("refs/heads/{name}"),
-        format!("refs/{name}"),
-        format!("refs/tags/{name}"),
-    ] {
+    for full in [format!("refs/heads/{name}"), format!("refs/{name}"), format!("refs/tags/{name}")] {
         if let Some(sha) = bare::read_ref(dir, &full) {
             return Some(sha);
         }
     }
-    bare::git_text(
-        dir,
-        &["rev-parse", "--verify", "--quiet", &format!("{name}^{{commit}}")],
-    )
-    .await
-    .ok()
+    bare::git_text(dir, &["rev-parse", "--verify", "--quiet", &format!("{name}^{{commit}}")]).await.ok()
 }
 
 /// `GET /repos/{owner}/{repo}/contents/{path}`
@@ -62,30 +53,19 @@ pub(super) async fn get(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
     };
     let path = call.param("path").trim_matches('/');
     let object = format!("{commit}:{path}");
-    let kind = bare::git_text(&place.dir, &["cat-file", "-t", &object])
-        .await
-        .map_err(|_| Answer::not_found())?;
+    let kind = bare::git_text(&place.dir, &["cat-file", "-t", &object]).await.map_err(|_| Answer::not_found())?;
     if kind == "tree" {
-        return folder(&place, name, path, &object)
-            .await
-            .map_err(|error| Answer::broken(&error));
+        return folder(&place, name, path, &object).await.map_err(|error| Answer::broken(&error));
     }
-    let bytes = bare::git(&place.dir, &["cat-file", "blob", &object], b"")
-        .await
-        .map_err(|error| Answer::broken(&error))?;
+    let bytes =
+        bare::git(&place.dir, &["cat-file", "blob", &object], b"").await.map_err(|error| Answer::broken(&error))?;
     if call.wants("raw") {
         return Ok(Answer::raw("application/vnd.github.raw+json; charset=utf-8", bytes));
     }
-    let sha = bare::git_text(&place.dir, &["rev-parse", &object])
-        .await
-        .map_err(|error| Answer::broken(&error))?;
+    let sha = bare::git_text(&place.dir, &["rev-parse", &object]).await.map_err(|error| Answer::broken(&error))?;
     let mut file = entry(&place, name, path, "file", &sha, bytes.len() as u64);
     let encoded = STANDARD.encode(&bytes);
-    let lines: Vec<&str> = encoded
-        .as_bytes()
-        .chunks(60)
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .collect();
+    let lines: Vec<&str> = encoded.as_bytes().chunks(60).filter_map(|line| std::str::from_utf8(line).ok()).collect();
     file["content"] = json!(lines.iter().map(|line| format!("{line}\n")).collect::<String>());
     file["encoding"] = json!("base64");
     Ok(Answer::ok(file))
@@ -97,19 +77,8 @@ async fn folder(place: &Place, name: &str, path: &str, object: &str) -> anyhow::
         let (meta, file) = line.split_once('\t')?;
         let meta: Vec<&str> = meta.split_whitespace().collect();
         let kind = if meta.get(1) == Some(&"tree") { "dir" } else { "file" };
-        let full = if path.is_empty() {
-            file.to_owned()
-        } else {
-            format!("{path}/{file}")
-        };
-        Some(entry(
-            place,
-            name,
-            &full,
-            kind,
-            meta.get(2)?,
-            meta.get(3)?.parse().unwrap_or(0),
-        ))
+        let full = if path.is_empty() { file.to_owned() } else { format!("{path}/{file}") };
+        Some(entry(place, name, &full, kind, meta.get(2)?, meta.get(3)?.parse().unwrap_or(0)))
     });
     Ok(Answer::ok(Value::Array(entries.collect())))
 }
@@ -139,10 +108,18 @@ pub(super) async fn commit(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
             Answer::raw("application/vnd.github.sha; charset=utf-8", sha.clone()).with("etag", format!("\"{sha}\""))
         );
     }
+    Ok(Answer::ok(describe(&call, &place, &sha).await?))
+}
+
+/// A commit as an object, also for `GET …/branches/{branch}`.
+pub(super) async fn commit_object(call: &Call, hub: &Hub, sha: &str) -> Result<Value, Answer> {
+    describe(call, &place(call, hub)?, sha).await
+}
+
+async fn describe(call: &Call, place: &Place, sha: &str) -> Result<Value, Answer> {
     let format = "--format=%T%x00%P%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B";
-    let text = bare::git_text(&place.dir, &["show", "--no-patch", format, &sha])
-        .await
-        .map_err(|e| Answer::broken(&e))?;
+    let text =
+        bare::git_text(&place.dir, &["show", "--no-patch", format, sha]).await.map_err(|e| Answer::broken(&e))?;
     let fields: Vec<&str> = text.splitn(9, '\0').collect();
     let field = |at: usize| fields.get(at).copied().unwrap_or_default();
     let url = format!("{}/commits/{sha}", place.home);
@@ -150,7 +127,7 @@ pub(super) async fn commit(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
         .split_whitespace()
         .map(|sha| json!({"sha": sha, "url": format!("{}/commits/{sha}", place.home), "html_url": format!("{}/commit/{sha}", place.html)}))
         .collect();
-    Ok(Answer::ok(json!({
+    Ok(json!({
         "sha": sha, "node_id": format!("C_{sha}"), "url": url, "html_url": format!("{}/commit/{sha}", place.html),
         "comments_url": format!("{url}/comments"), "parents": parents,
         "author": render::user(&call.base, field(2), "User"), "committer": render::user(&call.base, field(5), "User"),
@@ -161,5 +138,5 @@ pub(super) async fn commit(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
             "tree": {"sha": field(0), "url": format!("{}/git/trees/{}", place.home, field(0))},
             "verification": {"verified": false, "reason": "unsigned", "signature": null, "payload": null, "verified_at": null},
         },
-    })))
+    }))
 }

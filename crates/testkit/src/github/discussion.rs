@@ -14,12 +14,7 @@ pub(super) fn list(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[call.repo(world)?];
     let issue = repo.issue(call.number("issue_number")?).ok_or_else(Answer::not_found)?;
     let found = chosen(call, std::slice::from_ref(issue));
-    Ok(call.page(
-        found
-            .iter()
-            .map(|(issue, comment)| render::comment(&call.base, repo, issue, comment))
-            .collect(),
-    ))
+    Ok(call.page(found.iter().map(|(issue, comment)| render::comment(&call.base, repo, issue, comment)).collect()))
 }
 
 /// `GET /repos/{owner}/{repo}/issues/comments`
@@ -33,20 +28,13 @@ pub(super) fn of_repository(call: &Call, world: &mut World) -> Reply {
     if call.query("direction") == Some("desc") {
         found.reverse();
     }
-    Ok(call.page(
-        found
-            .iter()
-            .map(|(issue, comment)| render::comment(&call.base, repo, issue, comment))
-            .collect(),
-    ))
+    Ok(call.page(found.iter().map(|(issue, comment)| render::comment(&call.base, repo, issue, comment)).collect()))
 }
 
 /// The comments of some issues that the caller asked for.
 fn chosen<'a>(call: &Call, issues: &'a [Issue]) -> Vec<(&'a Issue, &'a Comment)> {
     let since = call.query("since").and_then(Timestamp::parse_rfc3339);
-    let all = issues
-        .iter()
-        .flat_map(|issue| issue.comments.iter().map(move |comment| (issue, comment)));
+    let all = issues.iter().flat_map(|issue| issue.comments.iter().map(move |comment| (issue, comment)));
     all.filter(|(_, comment)| shown(comment.hidden_until, call.now))
         .filter(|(_, comment)| since.is_none_or(|since| comment.updated_at.0 / 1000 >= since.0 / 1000))
         .collect()
@@ -84,10 +72,7 @@ pub(super) fn create(call: &Call, world: &mut World) -> Reply {
     check_texts("IssueComment", None, Some(body))?;
     let id = say(world, at, number, call.who(), body, call.now).ok_or_else(Answer::not_found)?;
     let hidden_until = call.now.plus(call.hide);
-    if let Some(comment) = world.repos[at]
-        .issue_mut(number)
-        .and_then(|issue| issue.comments.last_mut())
-    {
+    if let Some(comment) = world.repos[at].issue_mut(number).and_then(|issue| issue.comments.last_mut()) {
         comment.hidden_until = hidden_until;
     }
     let body = body_of(call, &world.repos[at], id)?;
@@ -96,13 +81,8 @@ pub(super) fn create(call: &Call, world: &mut World) -> Reply {
 }
 
 fn body_of(call: &Call, repo: &Repository, id: u64) -> Result<Value, Answer> {
-    let mut all = repo
-        .issues
-        .iter()
-        .flat_map(|issue| issue.comments.iter().map(move |comment| (issue, comment)));
-    let (issue, comment) = all
-        .find(|(_, comment)| comment.id == id)
-        .ok_or_else(Answer::not_found)?;
+    let mut all = repo.issues.iter().flat_map(|issue| issue.comments.iter().map(move |comment| (issue, comment)));
+    let (issue, comment) = all.find(|(_, comment)| comment.id == id).ok_or_else(Answer::not_found)?;
     Ok(render::comment(&call.base, repo, issue, comment))
 }
 
@@ -110,10 +90,7 @@ fn body_of(call: &Call, repo: &Repository, id: u64) -> Result<Value, Answer> {
 pub(super) fn get(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[call.repo(world)?];
     let body = body_of(call, repo, call.number("comment_id")?)?;
-    let changed = body["updated_at"]
-        .as_str()
-        .and_then(Timestamp::parse_rfc3339)
-        .unwrap_or_default();
+    let changed = body["updated_at"].as_str().and_then(Timestamp::parse_rfc3339).unwrap_or_default();
     Ok(Answer::ok(body).modified(changed))
 }
 
@@ -159,23 +136,14 @@ pub(super) fn delete(call: &Call, world: &mut World) -> Reply {
 pub(super) fn events(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[call.repo(world)?];
     let issue = repo.issue(call.number("issue_number")?).ok_or_else(Answer::not_found)?;
-    Ok(call.page(
-        issue
-            .events
-            .iter()
-            .map(|event| render::event(&call.base, repo, event))
-            .collect(),
-    ))
+    Ok(call.page(issue.events.iter().map(|event| render::event(&call.base, repo, event)).collect()))
 }
 
 /// `GET /repos/{owner}/{repo}/issues/events`: newest first, each with its issue.
 pub(super) fn events_of_repository(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[call.repo(world)?];
-    let mut all: Vec<_> = repo
-        .issues
-        .iter()
-        .flat_map(|issue| issue.events.iter().map(move |event| (event, issue)))
-        .collect();
+    let mut all: Vec<_> =
+        repo.issues.iter().flat_map(|issue| issue.events.iter().map(move |event| (event, issue))).collect();
     all.sort_by_key(|(event, _)| std::cmp::Reverse(event.id));
     let with_issue = all.into_iter().map(|(event, issue)| {
         let mut object = render::event(&call.base, repo, event);
@@ -194,11 +162,7 @@ pub(super) fn timeline(call: &Call, world: &mut World) -> Reply {
     for event in &issue.events {
         lines.push((event.at, event.id, render::event(base, repo, event)));
     }
-    for comment in issue
-        .comments
-        .iter()
-        .filter(|comment| shown(comment.hidden_until, call.now))
-    {
+    for comment in issue.comments.iter().filter(|comment| shown(comment.hidden_until, call.now)) {
         let mut object = render::comment(base, repo, issue, comment);
         object["event"] = json!("commented");
         object["actor"] = object["user"].clone();

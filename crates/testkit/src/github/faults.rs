@@ -18,11 +18,7 @@ pub struct Fault {
 #[derive(Clone, Debug)]
 pub(super) enum Effect {
     /// This answer instead; nothing is executed.
-    Answer {
-        status: u16,
-        body: String,
-        headers: Vec<(String, String)>,
-    },
+    Answer { status: u16, body: String, headers: Vec<(String, String)> },
     /// 403 or 429 with `retry-after`.
     RetryAfter { status: u16, wait: Duration, as_date: bool },
     /// The bucket of the caller is empty until then.
@@ -56,13 +52,7 @@ const CONTENT: &str = "You have exceeded a secondary rate limit and have been te
 
 impl Fault {
     fn new(effect: Effect) -> Self {
-        Self {
-            effect,
-            route: String::new(),
-            arrival: None,
-            skip: 0,
-            left: 1,
-        }
+        Self { effect, route: String::new(), arrival: None, skip: 0, left: 1 }
     }
 
     /// A status with GitHub's error shape and this message; nothing is executed.
@@ -75,11 +65,7 @@ impl Fault {
     /// A status with exactly this body; nothing is executed.
     #[must_use]
     pub fn answer(status: u16, body: &str) -> Self {
-        Self::new(Effect::Answer {
-            status,
-            body: body.to_owned(),
-            headers: Vec::new(),
-        })
+        Self::new(Effect::Answer { status, body: body.to_owned(), headers: Vec::new() })
     }
 
     /// Adds a header to a [`Fault::status`] or [`Fault::answer`], or to the real answer for any other fault made by
@@ -101,21 +87,13 @@ impl Fault {
     /// `status` (403 or 429) with `retry-after` in whole seconds.
     #[must_use]
     pub fn retry_after(status: u16, wait: Duration) -> Self {
-        Self::new(Effect::RetryAfter {
-            status,
-            wait,
-            as_date: false,
-        })
+        Self::new(Effect::RetryAfter { status, wait, as_date: false })
     }
 
     /// As [`Fault::retry_after`], with an HTTP date.
     #[must_use]
     pub fn retry_after_date(status: u16, wait: Duration) -> Self {
-        Self::new(Effect::RetryAfter {
-            status,
-            wait,
-            as_date: true,
-        })
+        Self::new(Effect::RetryAfter { status, wait, as_date: true })
     }
 
     /// The secondary limit as it often arrives: a 403 that only its text tells from a refusal.
@@ -188,19 +166,13 @@ impl Fault {
     /// Executed; the body says JSON and is not.
     #[must_use]
     pub fn invalid_json() -> Self {
-        Self::new(Effect::Body(
-            "application/json; charset=utf-8",
-            "{\"id\": 1, \"title\": \"cut o",
-        ))
+        Self::new(Effect::Body("application/json; charset=utf-8", "{\"id\": 1, \"title\": \"cut o"))
     }
 
     /// Executed; the body is a page for people.
     #[must_use]
     pub fn html() -> Self {
-        Self::new(Effect::Body(
-            "text/html",
-            "<!DOCTYPE html><html><body><h1>Unicorn!</h1></body></html>",
-        ))
+        Self::new(Effect::Body("text/html", "<!DOCTYPE html><html><body><h1>Unicorn!</h1></body></html>"))
     }
 
     /// Executed; the body is empty.
@@ -326,13 +298,7 @@ mod tests {
     #[test]
     fn a_filter_is_a_method_and_the_end_of_a_route() {
         let route = "/repos/{owner}/{repo}/issues";
-        let table = [
-            ("", true),
-            ("POST", true),
-            ("GET", false),
-            ("POST /issues", true),
-            ("/issues", true),
-        ];
+        let table = [("", true), ("POST", true), ("GET", false), ("POST /issues", true), ("/issues", true)];
         for (filter, expected) in table {
             assert_eq!(matches(filter, "POST", route), expected, "{filter}");
         }

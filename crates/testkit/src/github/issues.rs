@@ -32,11 +32,7 @@ pub(super) fn check_texts(resource: &str, title: Option<&str>, body: Option<&str
 
 /// The repository of a call about issues, if it has issues.
 fn with_issues(world: &World, at: usize) -> Result<usize, Answer> {
-    if world.repos[at].has_issues {
-        Ok(at)
-    } else {
-        Err(Answer::error(410, "Issues are disabled for this repo"))
-    }
+    if world.repos[at].has_issues { Ok(at) } else { Err(Answer::error(410, "Issues are disabled for this repo")) }
 }
 
 /// Whether an object may show up in lists by now.
@@ -50,22 +46,16 @@ pub(super) fn list(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[at];
     let state = call.query("state").unwrap_or("open");
     let since = call.query("since").and_then(Timestamp::parse_rfc3339);
-    let wanted: Vec<&str> = call
-        .query("labels")
-        .map(|names| names.split(',').map(str::trim).collect())
-        .unwrap_or_default();
+    let wanted: Vec<&str> =
+        call.query("labels").map(|names| names.split(',').map(str::trim).collect()).unwrap_or_default();
     let has = |issue: &Issue, name: &str| issue.labels.iter().any(|have| have.eq_ignore_ascii_case(name));
     let mut found: Vec<&Issue> = repo.issues.iter().collect();
     found.retain(|issue| {
         shown(issue.hidden_until, call.now)
             && (state == "all" || issue.open == (state == "open"))
             && since.is_none_or(|since| issue.updated_at.0 / 1000 >= since.0 / 1000)
-            && call
-                .query("creator")
-                .is_none_or(|creator| issue.user.eq_ignore_ascii_case(creator))
-            && call
-                .query("assignee")
-                .is_none_or(|who| who == "*" || issue.assignees.iter().any(|have| have == who))
+            && call.query("creator").is_none_or(|creator| issue.user.eq_ignore_ascii_case(creator))
+            && call.query("assignee").is_none_or(|who| who == "*" || issue.assignees.iter().any(|have| have == who))
             && wanted.iter().all(|name| has(issue, name))
     });
     match call.query("sort").unwrap_or("created") {
@@ -76,20 +66,13 @@ pub(super) fn list(call: &Call, world: &mut World) -> Reply {
     if call.query("direction") != Some("asc") {
         found.reverse();
     }
-    Ok(call.page(
-        found
-            .into_iter()
-            .map(|issue| render::issue(&call.base, repo, issue))
-            .collect(),
-    ))
+    Ok(call.page(found.into_iter().map(|issue| render::issue(&call.base, repo, issue)).collect()))
 }
 
 /// `GET /repos/{owner}/{repo}/issues/{issue_number}`
 pub(super) fn get(call: &Call, world: &mut World) -> Reply {
     let at = call.repo(world)?;
-    let issue = world.repos[at]
-        .issue(call.number("issue_number")?)
-        .ok_or_else(Answer::not_found)?;
+    let issue = world.repos[at].issue(call.number("issue_number")?).ok_or_else(Answer::not_found)?;
     if issue.pull.is_none() {
         with_issues(world, at)?;
     }
@@ -149,10 +132,7 @@ pub(super) fn put_labels(world: &mut World, at: usize, number: u64, names: &[Str
     for name in names {
         world.ensure_label(at, name);
         let World { repos, next_id, .. } = world;
-        let known = repos[at]
-            .labels
-            .iter()
-            .find(|label| label.name.eq_ignore_ascii_case(name));
+        let known = repos[at].labels.iter().find(|label| label.name.eq_ignore_ascii_case(name));
         let name = known.map_or_else(|| name.clone(), |label| label.name.clone());
         if let Some(issue) = repos[at].issue_mut(number) {
             issue.add_label(&name, by, now, next_id);
@@ -165,11 +145,7 @@ fn answer(call: &Call, world: &World, at: usize, number: u64, status: u16) -> Re
     let body = render::issue(&call.base, &world.repos[at], issue);
     let location = body["url"].as_str().unwrap_or_default().to_owned();
     let answer = Answer::json(status, body);
-    Ok(if status == 201 {
-        answer.with("location", location)
-    } else {
-        answer
-    })
+    Ok(if status == 201 { answer.with("location", location) } else { answer })
 }
 
 /// `PATCH /repos/{owner}/{repo}/issues/{issue_number}`
@@ -184,20 +160,12 @@ pub(super) fn edit(call: &Call, world: &mut World) -> Reply {
         );
     }
     check_texts("Issue", call.text("title"), call.text("body"))?;
-    if call
-        .text("state")
-        .is_some_and(|state| !matches!(state, "open" | "closed"))
-    {
+    if call.text("state").is_some_and(|state| !matches!(state, "open" | "closed")) {
         return Err(Answer::invalid("Issue", "state", "invalid", None));
     }
     if call.body.get("labels").is_some() && permission >= Permission::Triage {
         let names = call.texts("labels");
-        let gone: Vec<String> = issue
-            .labels
-            .iter()
-            .filter(|have| !names.contains(have))
-            .cloned()
-            .collect();
+        let gone: Vec<String> = issue.labels.iter().filter(|have| !names.contains(have)).cloned().collect();
         put_labels(world, at, number, &names, call.who(), call.now);
         let World { repos, next_id, .. } = &mut *world;
         if let Some(issue) = repos[at].issue_mut(number) {
@@ -230,12 +198,6 @@ pub(super) fn apply_edit(call: &Call, issue: &mut Issue, next_id: &std::sync::at
         issue.updated_at = call.now;
     }
     if let Some(state) = call.text("state") {
-        issue.set_open(
-            state == "open",
-            call.text("state_reason"),
-            call.who(),
-            call.now,
-            next_id,
-        );
+        issue.set_open(state == "open", call.text("state_reason"), call.who(), call.now, next_id);
     }
 }

@@ -11,37 +11,21 @@ use super::world::{Label, World};
 /// `GET /repos/{owner}/{repo}/labels`
 pub(super) fn list(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[call.repo(world)?];
-    Ok(call.page(
-        repo.labels
-            .iter()
-            .map(|label| render::label(&call.base, repo, label))
-            .collect(),
-    ))
+    Ok(call.page(repo.labels.iter().map(|label| render::label(&call.base, repo, label)).collect()))
 }
 
 /// `GET /repos/{owner}/{repo}/labels/{name}`
 pub(super) fn get(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[call.repo(world)?];
-    let found = repo
-        .labels
-        .iter()
-        .find(|label| label.name.eq_ignore_ascii_case(call.param("name")));
-    Ok(Answer::ok(render::label(
-        &call.base,
-        repo,
-        found.ok_or_else(Answer::not_found)?,
-    )))
+    let found = repo.labels.iter().find(|label| label.name.eq_ignore_ascii_case(call.param("name")));
+    Ok(Answer::ok(render::label(&call.base, repo, found.ok_or_else(Answer::not_found)?)))
 }
 
 /// `POST /repos/{owner}/{repo}/labels`
 pub(super) fn create(call: &Call, world: &mut World) -> Reply {
     let at = call.repo_to_change(world, Permission::Write, NEEDED)?;
     let name = call.text("name").ok_or_else(|| Answer::missing("name"))?;
-    if world.repos[at]
-        .labels
-        .iter()
-        .any(|label| label.name.eq_ignore_ascii_case(name))
-    {
+    if world.repos[at].labels.iter().any(|label| label.name.eq_ignore_ascii_case(name)) {
         return Err(Answer::invalid("Label", "name", "already_exists", None));
     }
     let color = call.text("color").unwrap_or("ededed");
@@ -53,12 +37,7 @@ pub(super) fn create(call: &Call, world: &mut World) -> Reply {
         let text = "description is too long (maximum is 100 characters)";
         return Err(Answer::invalid("Label", "description", "custom", Some(text)));
     }
-    let label = Label {
-        id: world.id(),
-        name: name.to_owned(),
-        color: color.to_owned(),
-        description,
-    };
+    let label = Label { id: world.id(), name: name.to_owned(), color: color.to_owned(), description };
     let body = render::label(&call.base, &world.repos[at], &label);
     world.repos[at].labels.push(label);
     Ok(Answer::json(201, body))

@@ -87,11 +87,7 @@ impl Limits {
             _ => 5000,
         };
         let limit = self.sizes.get(actor).copied().unwrap_or(usual);
-        let fresh = Bucket {
-            limit,
-            used: 0,
-            reset: now.plus(WINDOW),
-        };
+        let fresh = Bucket { limit, used: 0, reset: now.plus(WINDOW) };
         let bucket = self.buckets.entry((actor.to_owned(), resource)).or_insert(fresh);
         if bucket.reset <= now {
             *bucket = fresh;

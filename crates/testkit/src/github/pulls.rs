@@ -37,11 +37,8 @@ pub(super) fn list(call: &Call, world: &mut World) -> Reply {
     let state = call.query("state").unwrap_or("open");
     // GitHub ignores a head without its owner, which makes such a filter match everything.
     let head = call.query("head").filter(|head| head.contains(':'));
-    let mut found: Vec<(&Issue, &Pull)> = world.repos[at]
-        .issues
-        .iter()
-        .filter_map(|i| Some((i, i.pull.as_ref()?)))
-        .collect();
+    let mut found: Vec<(&Issue, &Pull)> =
+        world.repos[at].issues.iter().filter_map(|i| Some((i, i.pull.as_ref()?))).collect();
     found.retain(|(issue, pull)| {
         shown(issue.hidden_until, call.now)
             && (state == "all" || issue.open == (state == "open"))
@@ -57,12 +54,7 @@ pub(super) fn list(call: &Call, world: &mut World) -> Reply {
     if call.query("direction").unwrap_or(usual) == "desc" {
         found.reverse();
     }
-    Ok(call.page(
-        found
-            .into_iter()
-            .map(|(issue, pull)| render::pull(call, world, at, issue, pull, None))
-            .collect(),
-    ))
+    Ok(call.page(found.into_iter().map(|(issue, pull)| render::pull(call, world, at, issue, pull, None)).collect()))
 }
 
 /// What a new pull request is made of.
@@ -80,14 +72,10 @@ pub(super) struct Draft<'a> {
 /// `POST /repos/{owner}/{repo}/pulls`
 pub(super) async fn create(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
     let at = call.repo_to_change(&hub.world(), Permission::Write, NEEDED)?;
-    let field = |name: &'static str| {
-        call.text(name)
-            .ok_or_else(|| Answer::invalid("PullRequest", name, "missing_field", None))
-    };
+    let field =
+        |name: &'static str| call.text(name).ok_or_else(|| Answer::invalid("PullRequest", name, "missing_field", None));
     let (head, base) = (field("head")?, field("base")?);
-    let title = call
-        .text("title")
-        .ok_or_else(|| Answer::invalid("PullRequest", "title", "missing_field", None))?;
+    let title = call.text("title").ok_or_else(|| Answer::invalid("PullRequest", "title", "missing_field", None))?;
     check_texts("PullRequest", Some(title), call.text("body"))?;
     let draft = Draft {
         title,
@@ -111,32 +99,18 @@ pub(super) async fn propose(hub: &Hub, at: usize, draft: Draft<'_>) -> Result<u6
     let (dir, head_sha, base_sha) = {
         let repo = &hub.world().repos[at];
         let head_sha = repo.branch(draft.head).ok_or_else(|| invalid("head"))?;
-        (
-            repo.git_dir.clone(),
-            head_sha,
-            repo.branch(draft.base).ok_or_else(|| invalid("base"))?,
-        )
+        (repo.git_dir.clone(), head_sha, repo.branch(draft.base).ok_or_else(|| invalid("base"))?)
     };
-    let ahead = bare::commits_between(&dir, &base_sha, &head_sha)
-        .await
-        .map_err(|error| Answer::broken(&error))?;
+    let ahead = bare::commits_between(&dir, &base_sha, &head_sha).await.map_err(|error| Answer::broken(&error))?;
     if ahead == 0 {
         let text = format!("No commits between {} and {}", draft.base, draft.head);
         return Err(Answer::invalid("PullRequest", "", "custom", Some(&text)));
     }
     let mut world = hub.world();
-    let same = |issue: &Issue| {
-        issue.open
-            && issue
-                .pull
-                .as_ref()
-                .is_some_and(|p| p.head == draft.head && p.base == draft.base)
-    };
+    let same =
+        |issue: &Issue| issue.open && issue.pull.as_ref().is_some_and(|p| p.head == draft.head && p.base == draft.base);
     if world.repos[at].issues.iter().any(same) {
-        let text = format!(
-            "A pull request already exists for {}:{}.",
-            world.repos[at].owner, draft.head
-        );
+        let text = format!("A pull request already exists for {}:{}.", world.repos[at].owner, draft.head);
         return Err(Answer::invalid("PullRequest", "", "custom", Some(&text)));
     }
     let mut issue = open(&world, at, draft.by, draft.title, draft.body, draft.now);
@@ -171,9 +145,7 @@ fn look(call: &Call, hub: &Hub, at: usize, number: u64) -> Result<(Issue, Pull, 
 /// The whole pull request as an answer.
 async fn whole(call: &Call, hub: &Hub, at: usize, number: u64, status: u16) -> Reply {
     let (issue, pull, dir) = look(call, hub, at, number)?;
-    let details = details(call, hub, &issue, &pull, &dir)
-        .await
-        .map_err(|error| Answer::broken(&error))?;
+    let details = details(call, hub, &issue, &pull, &dir).await.map_err(|error| Answer::broken(&error))?;
     let body = render::pull(call, &hub.world(), at, &issue, &pull, Some(&details));
     Ok(Answer::json(status, body).modified(issue.updated_at))
 }
@@ -228,10 +200,7 @@ pub(super) async fn edit(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
             let text = "state cannot be changed. The branch was deleted or merged.";
             return Err(Answer::invalid("PullRequest", "state", "custom", Some(text)));
         }
-        if call
-            .text("base")
-            .is_some_and(|base| world.repos[at].branch(base).is_none())
-        {
+        if call.text("base").is_some_and(|base| world.repos[at].branch(base).is_none()) {
             return Err(Answer::invalid("PullRequest", "base", "invalid", None));
         }
         let World { repos, next_id, .. } = &mut *world;
@@ -249,19 +218,14 @@ pub(super) async fn edit(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
 pub(super) async fn files(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
     let at = call.repo(&hub.world())?;
     let (_, pull, dir) = look(&call, &hub, at, call.number("pull_number")?)?;
-    let found = files_of(&call, &hub, at, &pull, &dir)
-        .await
-        .map_err(|error| Answer::broken(&error))?;
+    let found = files_of(&call, &hub, at, &pull, &dir).await.map_err(|error| Answer::broken(&error))?;
     Ok(call.page(found))
 }
 
 async fn files_of(call: &Call, hub: &Hub, at: usize, pull: &Pull, dir: &std::path::Path) -> anyhow::Result<Vec<Value>> {
     let (home, html) = {
         let repo = &hub.world().repos[at];
-        (
-            render::repository_url(&call.base, repo),
-            format!("{}/{}", call.base, repo.full_name()),
-        )
+        (render::repository_url(&call.base, repo), format!("{}/{}", call.base, repo.full_name()))
     };
     let range = format!("{}...{}", pull.base_sha, pull.head_sha);
     let mut found = Vec::new();
@@ -295,9 +259,7 @@ pub(super) async fn merge(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
         now: call.now,
     };
     let sha = carry_out(&hub, at, number, order).await?;
-    Ok(Answer::ok(
-        json!({"sha": sha, "merged": true, "message": "Pull Request successfully merged"}),
-    ))
+    Ok(Answer::ok(json!({"sha": sha, "merged": true, "message": "Pull Request successfully merged"})))
 }
 
 /// An order to merge.
@@ -317,12 +279,7 @@ pub(super) async fn carry_out(hub: &Hub, at: usize, number: u64, order: Order<'_
         let mut world = hub.world();
         world.observe(at, order.now);
         let (issue, pull) = find(&world, at, number)?;
-        (
-            issue.clone(),
-            pull.clone(),
-            world.repos[at].git_dir.clone(),
-            world.repos[at].owner.clone(),
-        )
+        (issue.clone(), pull.clone(), world.repos[at].git_dir.clone(), world.repos[at].owner.clone())
     };
     if pull.draft && issue.open {
         return Err(Answer::error(405, "Pull Request is still a draft"));
@@ -336,16 +293,10 @@ pub(super) async fn carry_out(hub: &Hub, at: usize, number: u64, order: Order<'_
         return Err(Answer::error(405, text));
     }
     if order.expected.is_some_and(|sha| sha != pull.head_sha) {
-        return Err(Answer::error(
-            409,
-            "Head branch was modified. Review and try the merge again.",
-        ));
+        return Err(Answer::error(409, "Head branch was modified. Review and try the merge again."));
     }
     let broken = |error: anyhow::Error| Answer::broken(&error);
-    let MergeTree::Clean(tree) = bare::merge_tree(&dir, &pull.base_sha, &pull.head_sha)
-        .await
-        .map_err(broken)?
-    else {
+    let MergeTree::Clean(tree) = bare::merge_tree(&dir, &pull.base_sha, &pull.head_sha).await.map_err(broken)? else {
         return Err(Answer::error(405, "Pull Request is not mergeable"));
     };
     let squash = order.method == "squash";
@@ -355,22 +306,14 @@ pub(super) async fn carry_out(hub: &Hub, at: usize, number: u64, order: Order<'_
         format!("Merge pull request #{number} from {owner}/{}", pull.head)
     };
     let message = order.message.unwrap_or(if squash { "" } else { &issue.title });
-    let message = format!("{}\n\n{message}", order.title.unwrap_or(&usual))
-        .trim_end()
-        .to_owned()
-        + "\n";
+    let message = format!("{}\n\n{message}", order.title.unwrap_or(&usual)).trim_end().to_owned() + "\n";
     let both = [pull.base_sha.as_str(), pull.head_sha.as_str()];
     let parents = if squash { &both[..1] } else { &both[..] };
-    let made = bare::commit_tree(&dir, &tree, parents, order.by, order.now, &message)
-        .await
-        .map_err(broken)?;
+    let made = bare::commit_tree(&dir, &tree, parents, order.by, order.now, &message).await.map_err(broken)?;
     let base = format!("refs/heads/{}", pull.base);
     let moved = bare::git(&dir, &["update-ref", &base, &made, &pull.base_sha], b"").await;
     if moved.context("the base moved").is_err() {
-        return Err(Answer::error(
-            405,
-            "Base branch was modified. Review and try the merge again.",
-        ));
+        return Err(Answer::error(405, "Base branch was modified. Review and try the merge again."));
     }
     settle(&mut hub.world(), at, number, &made, order.by, order.now);
     Ok(made)
@@ -398,10 +341,7 @@ fn settle(world: &mut World, at: usize, number: u64, made: &str, by: &str, now: 
         issue.set_open(false, None, by, now, next_id);
     }
     for (name, closed) in closes {
-        let Some(repo) = repos
-            .iter_mut()
-            .find(|repo| repo.full_name().eq_ignore_ascii_case(&name))
-        else {
+        let Some(repo) = repos.iter_mut().find(|repo| repo.full_name().eq_ignore_ascii_case(&name)) else {
             continue;
         };
         if let Some(issue) = repo.issue_mut(closed) {
@@ -413,9 +353,8 @@ fn settle(world: &mut World, at: usize, number: u64, made: &str, by: &str, now: 
 
 /// The issues a text closes: a keyword, then `#n` or `owner/repo#n`.
 fn closing_numbers(text: &str, here: &str) -> Vec<(String, u64)> {
-    const KEYWORDS: [&str; 9] = [
-        "close", "closes", "closed", "fix", "fixes", "fixed", "resolve", "resolves", "resolved",
-    ];
+    const KEYWORDS: [&str; 9] =
+        ["close", "closes", "closed", "fix", "fixes", "fixed", "resolve", "resolves", "resolved"];
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut found = Vec::new();
     for pair in words.windows(2) {
@@ -446,10 +385,8 @@ mod tests {
             ("see #3; closes nothing; discloses #4", ""),
         ];
         for (text, expected) in table {
-            let found: Vec<String> = closing_numbers(text, "me/app")
-                .iter()
-                .map(|(repo, n)| format!("{repo}#{n}"))
-                .collect();
+            let found: Vec<String> =
+                closing_numbers(text, "me/app").iter().map(|(repo, n)| format!("{repo}#{n}")).collect();
             assert_eq!(found.join(" "), expected, "{text}");
         }
     }

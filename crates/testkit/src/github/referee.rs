@@ -109,10 +109,8 @@ impl Referee {
         if request.kind != Kind::Git {
             let free = request.route == "/rate_limit";
             let name = format!("request {arrival} ({} {}) by {actor}", request.method, request.path);
-            let pauses = [
-                (&mut self.silent, "a pause was in force", false),
-                (&mut self.empty, "the budget was used up", free),
-            ];
+            let pauses =
+                [(&mut self.silent, "a pause was in force", false), (&mut self.empty, "the budget was used up", free)];
             for (pauses, why, exempt) in pauses {
                 if let Some((until, late)) = pauses.get_mut(&actor)
                     && request.at < *until
@@ -120,19 +118,14 @@ impl Referee {
                 {
                     *late += 1;
                     if *late > self.tolerated {
-                        self.broken.push(format!(
-                            "{name} was sent at {} although {why} until {until}",
-                            request.at
-                        ));
+                        self.broken.push(format!("{name} was sent at {} although {why} until {until}", request.at));
                     }
                 }
             }
             let open = self.open.entry(actor.clone()).or_default();
             *open += 1;
             if *open > CONCURRENT {
-                self.broken.push(format!(
-                    "{actor} had {open} requests open at once, {CONCURRENT} are allowed"
-                ));
+                self.broken.push(format!("{actor} had {open} requests open at once, {CONCURRENT} are allowed"));
             }
         }
         self.log.push(request);
@@ -170,14 +163,8 @@ impl Referee {
     /// Whether an actor tried to make more content than GitHub lets it, counting the last arrival.
     pub(super) fn content_exceeded(&self, actor: &str, now: Timestamp) -> bool {
         let made_since = |window| {
-            let recent = self
-                .log
-                .iter()
-                .rev()
-                .take_while(|request| now.since(request.at) < window);
-            recent
-                .filter(|request| request.actor == actor && request.kind == Kind::Content)
-                .count() as u64
+            let recent = self.log.iter().rev().take_while(|request| now.since(request.at) < window);
+            recent.filter(|request| request.actor == actor && request.kind == Kind::Content).count() as u64
         };
         made_since(MINUTE) > CONTENT_PER_MINUTE || made_since(HOUR) > CONTENT_PER_HOUR
     }
@@ -189,20 +176,14 @@ impl Referee {
 
     /// Requests of one route (see [`super::Fault::on`]).
     pub(super) fn matching(&self, filter: &str) -> Vec<Request> {
-        self.log
-            .iter()
-            .filter(|r| faults::matches(filter, &r.method, r.route))
-            .cloned()
-            .collect()
+        self.log.iter().filter(|r| faults::matches(filter, &r.method, r.route)).cloned().collect()
     }
 
     /// How many requests each route had.
     pub(super) fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for request in &self.log {
-            *counts
-                .entry(format!("{} {}", request.method, request.route))
-                .or_default() += 1;
+            *counts.entry(format!("{} {}", request.method, request.route)).or_default() += 1;
         }
         counts
     }
@@ -217,15 +198,8 @@ impl Referee {
             let mine: Vec<&Request> = self.log.iter().filter(|request| request.actor == actor).collect();
             let content = |request: &Request| u64::from(request.kind == Kind::Content);
             let rules: [Rule<'_>; 3] = [
-                ("points in a minute", MINUTE, POINTS_PER_MINUTE, &|request| {
-                    request.kind.points()
-                }),
-                (
-                    "content-creating requests in a minute",
-                    MINUTE,
-                    CONTENT_PER_MINUTE,
-                    &content,
-                ),
+                ("points in a minute", MINUTE, POINTS_PER_MINUTE, &|request| request.kind.points()),
+                ("content-creating requests in a minute", MINUTE, CONTENT_PER_MINUTE, &content),
                 ("content-creating requests in an hour", HOUR, CONTENT_PER_HOUR, &content),
             ];
             for (what, window, allowed, weight) in rules {
@@ -251,21 +225,14 @@ impl Referee {
             if request.executed
                 && let Some(first) = earlier.iter().find(|other| other.executed)
             {
-                found.push(format!(
-                    "requests {} and {n} both created {marker} at {path}",
-                    first.arrival
-                ));
+                found.push(format!("requests {} and {n} both created {marker} at {path}", first.arrival));
             } else if let Some(last) = earlier.last()
                 && last.status.is_none_or(|status| status >= 500)
             {
                 let between = &self.log[usize::try_from(last.arrival).unwrap_or(0)..at];
-                if !between
-                    .iter()
-                    .any(|other| other.kind == Kind::Read && other.actor == request.actor)
-                {
-                    found.push(format!(
-                        "request {n} repeated the creation of {marker} at {path} without looking first"
-                    ));
+                if !between.iter().any(|other| other.kind == Kind::Read && other.actor == request.actor) {
+                    found
+                        .push(format!("request {n} repeated the creation of {marker} at {path} without looking first"));
                 }
             }
         }
@@ -321,14 +288,7 @@ mod tests {
         let mut referee = Referee::default();
         for (at, kind) in arrivals {
             let n = referee.arrive(request(at, kind));
-            referee.leave(
-                n,
-                Timestamp(at),
-                &Verdict {
-                    status: Some(200),
-                    ..Verdict::default()
-                },
-            );
+            referee.leave(n, Timestamp(at), &Verdict { status: Some(200), ..Verdict::default() });
         }
         referee.violations()
     }
@@ -336,18 +296,9 @@ mod tests {
     #[test]
     fn published_limits_hold_over_sliding_windows() {
         assert!(judged((0..900).map(|n| (n, Kind::Read))).is_empty());
-        assert_eq!(
-            judged((0..901).map(|n| (n, Kind::Read))),
-            ["bot used 901 points in a minute, 900 are allowed"]
-        );
-        assert!(
-            judged((0..901).map(|n| (n * 67, Kind::Read))).is_empty(),
-            "spread over more than a minute"
-        );
-        assert_eq!(
-            judged((0..181).map(|n| (n, Kind::Write))),
-            ["bot used 905 points in a minute, 900 are allowed"]
-        );
+        assert_eq!(judged((0..901).map(|n| (n, Kind::Read))), ["bot used 901 points in a minute, 900 are allowed"]);
+        assert!(judged((0..901).map(|n| (n * 67, Kind::Read))).is_empty(), "spread over more than a minute");
+        assert_eq!(judged((0..181).map(|n| (n, Kind::Write))), ["bot used 905 points in a minute, 900 are allowed"]);
         let per_minute = "bot used 81 content-creating requests in a minute, 80 are allowed";
         assert_eq!(judged((0..81).map(|n| (n * 700, Kind::Content))), [per_minute]);
         let per_hour = "bot used 501 content-creating requests in an hour, 500 are allowed";
@@ -360,10 +311,7 @@ mod tests {
         for _ in 0..101 {
             referee.arrive(request(0, Kind::Read));
         }
-        assert_eq!(
-            referee.violations(),
-            ["bot had 101 requests open at once, 100 are allowed"]
-        );
+        assert_eq!(referee.violations(), ["bot had 101 requests open at once, 100 are allowed"]);
     }
 
     #[test]
@@ -371,11 +319,7 @@ mod tests {
         let mut referee = Referee::default();
         referee.tolerate(1);
         let first = referee.arrive(request(0, Kind::Read));
-        let pause = Verdict {
-            status: Some(429),
-            silence: Some(MINUTE),
-            ..Verdict::default()
-        };
+        let pause = Verdict { status: Some(429), silence: Some(MINUTE), ..Verdict::default() };
         referee.leave(first, Timestamp(0), &pause);
         referee.arrive(request(0, Kind::Read));
         assert!(referee.violations().is_empty());

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::bare;
 use super::call::{Answer, Call, Reply};
+use super::contents;
 use super::hub::Hub;
 use super::permission::Permission;
 use super::render::repository_url;
@@ -38,21 +39,19 @@ pub(super) fn branches(call: &Call, world: &mut World) -> Reply {
 }
 
 /// `GET /repos/{owner}/{repo}/branches/{branch}`
-pub(super) fn branch(call: &Call, world: &mut World) -> Reply {
-    let at = call.repo(world)?;
-    let repo = &world.repos[at];
+pub(super) async fn branch(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
     let name = call.param("branch");
-    let sha = repo
-        .branch(name)
-        .ok_or_else(|| Answer::error(404, "Branch not found"))?;
-    let mut object = short(call, repo, name, &sha);
-    let home = repository_url(&call.base, repo);
-    object["_links"] = json!({
-        "self": format!("{home}/branches/{name}"), "html": format!("{}/{}/tree/{name}", call.base, repo.full_name()),
-    });
-    object["protection"] = json!({"enabled": false});
-    object["protection_url"] = json!(format!("{home}/branches/{name}/protection"));
-    Ok(Answer::ok(object))
+    let (sha, home, html) = {
+        let world = hub.world();
+        let repo = &world.repos[call.repo(&world)?];
+        let sha = repo.branch(name).ok_or_else(|| Answer::error(404, "Branch not found"))?;
+        (sha, repository_url(&call.base, repo), format!("{}/{}", call.base, repo.full_name()))
+    };
+    Ok(Answer::ok(json!({
+        "name": name, "commit": contents::commit_object(&call, &hub, &sha).await?, "protected": false,
+        "_links": {"self": format!("{home}/branches/{name}"), "html": format!("{html}/tree/{name}")},
+        "protection": {"enabled": false}, "protection_url": format!("{home}/branches/{name}/protection"),
+    })))
 }
 
 fn short(call: &Call, repo: &Repository, name: &str, sha: &str) -> Value {
@@ -69,10 +68,7 @@ fn to_change(call: &Call, hub: &Hub) -> Result<(usize, std::path::PathBuf), Answ
 
 /// Whether the repository has this commit.
 async fn has_commit(dir: &std::path::Path, sha: &str) -> bool {
-    sha.len() == 40
-        && bare::git(dir, &["cat-file", "-e", &format!("{sha}^{{commit}}")], b"")
-            .await
-            .is_ok()
+    sha.len() == 40 && bare::git(dir, &["cat-file", "-e", &format!("{sha}^{{commit}}")], b"").await.is_ok()
 }
 
 /// `POST /repos/{owner}/{repo}/git/refs`
@@ -81,10 +77,7 @@ pub(super) async fn create(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
     let name = call.text("ref").ok_or_else(|| Answer::missing("ref"))?;
     let sha = call.text("sha").ok_or_else(|| Answer::missing("sha"))?;
     if !name.starts_with("refs/") || name.matches('/').count() < 2 {
-        return Err(Answer::error(
-            422,
-            "Reference name must start with 'refs/' and contain at least two slashes.",
-        ));
+        return Err(Answer::error(422, "Reference name must start with 'refs/' and contain at least two slashes."));
     }
     if !has_commit(&dir, sha).await {
         return Err(Answer::error(422, "Object does not exist"));
@@ -114,16 +107,10 @@ pub(super) async fn update(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
         return Err(Answer::error(422, "Object does not exist"));
     }
     let force = call.body["force"].as_bool().unwrap_or(false);
-    if !force
-        && bare::git(&dir, &["merge-base", "--is-ancestor", &old, sha], b"")
-            .await
-            .is_err()
-    {
+    if !force && bare::git(&dir, &["merge-base", "--is-ancestor", &old, sha], b"").await.is_err() {
         return Err(Answer::error(422, "Update is not a fast forward"));
     }
-    bare::git(&dir, &["update-ref", &name, sha, &old], b"")
-        .await
-        .map_err(|error| Answer::broken(&error))?;
+    bare::git(&dir, &["update-ref", &name, sha, &old], b"").await.map_err(|error| Answer::broken(&error))?;
     let mut world = hub.world();
     world.observe(at, call.now);
     Ok(Answer::ok(json_of(&call, &world.repos[at], &name, sha)))
@@ -137,9 +124,7 @@ pub(super) async fn delete(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
     if bare::read_ref(&dir, &name).is_none() {
         return Err(Answer::error(422, "Reference does not exist"));
     }
-    bare::git(&dir, &["update-ref", "-d", &name], b"")
-        .await
-        .map_err(|error| Answer::broken(&error))?;
+    bare::git(&dir, &["update-ref", "-d", &name], b"").await.map_err(|error| Answer::broken(&error))?;
     hub.world().observe(at, call.now);
     Ok(Answer::empty(204))
 }

@@ -8,9 +8,9 @@ use super::world::{CheckRun, Comment, Issue, IssueEvent, Label, Pull, Repository
 
 /// A stable id for a login, so that users need no table of ids.
 pub(super) fn user_id(login: &str) -> u64 {
-    let hash = login.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let hash = login
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     hash >> 40
 }
 
@@ -142,26 +142,12 @@ pub(super) fn label(base: &str, repo: &Repository, label: &Label) -> Value {
 
 fn labels(base: &str, repo: &Repository, names: &[String]) -> Vec<Value> {
     let find = |name: &String| repo.labels.iter().find(|label| label.name.eq_ignore_ascii_case(name));
-    names
-        .iter()
-        .filter_map(find)
-        .map(|found| label(base, repo, found))
-        .collect()
+    names.iter().filter_map(find).map(|found| label(base, repo, found)).collect()
 }
 
 fn reactions(url: &str) -> Value {
     let mut reactions = Map::new();
-    for name in [
-        "+1",
-        "-1",
-        "laugh",
-        "hooray",
-        "confused",
-        "heart",
-        "rocket",
-        "eyes",
-        "total_count",
-    ] {
+    for name in ["+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes", "total_count"] {
         reactions.insert(name.to_owned(), json!(0));
     }
     reactions.insert("url".to_owned(), json!(format!("{url}/reactions")));
@@ -234,11 +220,7 @@ pub(super) fn event(base: &str, repo: &Repository, event: &IssueEvent) -> Value 
         "created_at": event.at.to_string(), "performed_via_github_app": null,
     });
     if let Some(name) = &event.label {
-        let color = repo
-            .labels
-            .iter()
-            .find(|label| label.name == *name)
-            .map_or("ededed", |label| &label.color);
+        let color = repo.labels.iter().find(|label| label.name == *name).map_or("ededed", |label| &label.color);
         object["label"] = json!({"name": name, "color": color});
     }
     if let Some((from, to)) = &event.rename {
@@ -268,10 +250,7 @@ pub(super) fn pull(
 ) -> Value {
     let (base, repo) = (&call.base, &world.repos[at]);
     let home = repository_url(base, repo);
-    let (url, as_issue) = (
-        format!("{home}/pulls/{}", issue.number),
-        format!("{home}/issues/{}", issue.number),
-    );
+    let (url, as_issue) = (format!("{home}/pulls/{}", issue.number), format!("{home}/issues/{}", issue.number));
     let html = format!("{base}/{}/pull/{}", repo.full_name(), issue.number);
     let side = |branch: &str, sha: &str| {
         json!({
@@ -321,11 +300,7 @@ pub(super) fn pull(
 /// A review.
 pub(super) fn review(base: &str, repo: &Repository, number: u64, review: &Review) -> Value {
     let url = format!("{}/pulls/{number}", repository_url(base, repo));
-    let html = format!(
-        "{base}/{}/pull/{number}#pullrequestreview-{}",
-        repo.full_name(),
-        review.id
-    );
+    let html = format!("{base}/{}/pull/{number}#pullrequestreview-{}", repo.full_name(), review.id);
     json!({
         "id": review.id, "node_id": node("PullRequestReview", review.id), "user": user(base, &review.user, "User"),
         "body": review.body, "state": review.state, "html_url": html, "pull_request_url": url,
@@ -337,10 +312,7 @@ pub(super) fn review(base: &str, repo: &Repository, number: u64, review: &Review
 /// A comment on a line of a diff.
 pub(super) fn review_comment(base: &str, repo: &Repository, number: u64, comment: &ReviewComment) -> Value {
     let home = repository_url(base, repo);
-    let (pull, url) = (
-        format!("{home}/pulls/{number}"),
-        format!("{home}/pulls/comments/{}", comment.id),
-    );
+    let (pull, url) = (format!("{home}/pulls/{number}"), format!("{home}/pulls/comments/{}", comment.id));
     let html = format!("{base}/{}/pull/{number}#discussion_r{}", repo.full_name(), comment.id);
     json!({
         "id": comment.id, "node_id": node("PullRequestReviewComment", comment.id), "url": url, "html_url": html,
@@ -360,10 +332,7 @@ pub(super) fn check_run(base: &str, repo: &Repository, run: &CheckRun) -> Value 
     let url = format!("{home}/check-runs/{}", run.id);
     let details = format!("{base}/{}/actions/runs/{}/job/{}", repo.full_name(), run.run, run.id);
     let (title, summary, text) = &run.output;
-    let pulls = repo
-        .issues
-        .iter()
-        .filter_map(|issue| Some((issue.number, issue.pull.as_ref()?)));
+    let pulls = repo.issues.iter().filter_map(|issue| Some((issue.number, issue.pull.as_ref()?)));
     let pulls: Vec<Value> = pulls
         .filter(|(_, pull)| pull.head_sha == run.sha)
         .map(|(number, pull)| {

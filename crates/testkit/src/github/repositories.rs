@@ -40,10 +40,7 @@ fn profile(call: &Call, login: &str) -> Value {
 /// Repositories the caller may see and that pass a filter, in the order asked for, as a page.
 fn listed(call: &Call, world: &World, chosen: impl Fn(usize) -> bool) -> Vec<Value> {
     let visible = |at: &usize| world.permission(*at, call.actor.as_deref()) > Permission::None;
-    let mut found: Vec<usize> = (0..world.repos.len())
-        .filter(visible)
-        .filter(|at| chosen(*at))
-        .collect();
+    let mut found: Vec<usize> = (0..world.repos.len()).filter(visible).filter(|at| chosen(*at)).collect();
     let sort = call.query("sort").unwrap_or("full_name");
     found.sort_by(|a, b| {
         let (a, b) = (&world.repos[*a], &world.repos[*b]);
@@ -58,10 +55,7 @@ fn listed(call: &Call, world: &World, chosen: impl Fn(usize) -> bool) -> Vec<Val
     if call.query("direction").unwrap_or(usual) == "desc" {
         found.reverse();
     }
-    found
-        .into_iter()
-        .map(|at| render::repository(call, world, at, false))
-        .collect()
+    found.into_iter().map(|at| render::repository(call, world, at, false)).collect()
 }
 
 /// `GET /user/repos`: those the caller has a role in.
@@ -139,7 +133,5 @@ pub(super) fn permission(call: &Call, world: &mut World) -> Reply {
         "push": access.permission >= Permission::Write, "triage": access.permission >= Permission::Triage,
         "pull": access.permission >= Permission::Read,
     });
-    Ok(Answer::ok(
-        json!({"permission": access.permission.legacy(), "role_name": access.role_name, "user": user}),
-    ))
+    Ok(Answer::ok(json!({"permission": access.permission.legacy(), "role_name": access.role_name, "user": user})))
 }

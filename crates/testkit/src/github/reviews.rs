@@ -12,11 +12,7 @@ use backlog::time::Timestamp;
 /// `GET /repos/{owner}/{repo}/pulls/{pull_number}/merge`: 204 when merged.
 pub(super) fn is_merged(call: &Call, world: &mut World) -> Reply {
     let (_, pull) = find(world, call.repo(world)?, call.number("pull_number")?)?;
-    if pull.merged_at.is_some() {
-        Ok(Answer::empty(204))
-    } else {
-        Err(Answer::not_found())
-    }
+    if pull.merged_at.is_some() { Ok(Answer::empty(204)) } else { Err(Answer::not_found()) }
 }
 
 /// `GET /repos/{owner}/{repo}/pulls/{pull_number}/reviews`
@@ -65,26 +61,11 @@ pub(super) fn create(call: &Call, world: &mut World) -> Reply {
         _ => return Err(Answer::invalid("PullRequestReview", "event", "invalid", None)),
     };
     if issue.user == call.who() && state != "COMMENTED" {
-        return Err(Answer::error(
-            422,
-            "Can not approve or request changes on your own pull request",
-        ));
+        return Err(Answer::error(422, "Can not approve or request changes on your own pull request"));
     }
-    let id = judge(
-        world,
-        at,
-        number,
-        call.who(),
-        state,
-        call.text("body").unwrap_or_default(),
-        call.now,
-    )?;
+    let id = judge(world, at, number, call.who(), state, call.text("body").unwrap_or_default(), call.now)?;
     let (_, pull) = find(world, at, number)?;
-    let review = pull
-        .reviews
-        .iter()
-        .find(|review| review.id == id)
-        .ok_or_else(Answer::not_found)?;
+    let review = pull.reviews.iter().find(|review| review.id == id).ok_or_else(Answer::not_found)?;
     Ok(Answer::ok(render::review(&call.base, &world.repos[at], number, review)))
 }
 
@@ -92,14 +73,8 @@ pub(super) fn create(call: &Call, world: &mut World) -> Reply {
 pub(super) fn comments(call: &Call, world: &mut World) -> Reply {
     let at = call.repo(world)?;
     let (issue, pull) = find(world, at, call.number("pull_number")?)?;
-    let since = call
-        .query("since")
-        .and_then(Timestamp::parse_rfc3339)
-        .unwrap_or_default();
-    let found = pull
-        .review_comments
-        .iter()
-        .filter(|comment| comment.created_at.0 / 1000 >= since.0 / 1000);
+    let since = call.query("since").and_then(Timestamp::parse_rfc3339).unwrap_or_default();
+    let found = pull.review_comments.iter().filter(|comment| comment.created_at.0 / 1000 >= since.0 / 1000);
     let render = |comment| render::review_comment(&call.base, &world.repos[at], issue.number, comment);
     Ok(call.page(found.map(render).collect()))
 }
@@ -107,11 +82,8 @@ pub(super) fn comments(call: &Call, world: &mut World) -> Reply {
 /// `GET /repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers`
 pub(super) fn requested(call: &Call, world: &mut World) -> Reply {
     let (_, pull) = find(world, call.repo(world)?, call.number("pull_number")?)?;
-    let users: Vec<Value> = pull
-        .requested_reviewers
-        .iter()
-        .map(|login| render::user(&call.base, login, "User"))
-        .collect();
+    let users: Vec<Value> =
+        pull.requested_reviewers.iter().map(|login| render::user(&call.base, login, "User")).collect();
     Ok(Answer::ok(serde_json::json!({"users": users, "teams": []})))
 }
 
@@ -122,10 +94,7 @@ pub(super) fn request(call: &Call, world: &mut World) -> Reply {
     let author = find(world, at, number)?.0.user.clone();
     for login in call.texts("reviewers") {
         if login == author {
-            return Err(Answer::error(
-                422,
-                "Review cannot be requested from pull request author.",
-            ));
+            return Err(Answer::error(422, "Review cannot be requested from pull request author."));
         }
         let explicit = world.repos[at].access.contains_key(&login) || world.everywhere.contains_key(&login);
         if !explicit && world.repos[at].owner != login {

@@ -35,32 +35,17 @@ const fn now(
     kind: Kind,
     handler: fn(&Call, &mut World) -> Reply,
 ) -> Route {
-    Route {
-        method,
-        template,
-        kind,
-        handler: Handler::Now(handler),
-    }
+    Route { method, template, kind, handler: Handler::Now(handler) }
 }
 
 type Later = fn(Arc<Call>, Arc<Hub>) -> BoxFuture<'static, Reply>;
 
 const fn later(method: &'static str, template: &'static str, kind: Kind, handler: Later) -> Route {
-    Route {
-        method,
-        template,
-        kind,
-        handler: Handler::Later(handler),
-    }
+    Route { method, template, kind, handler: Handler::Later(handler) }
 }
 
 const fn git(method: &'static str, template: &'static str) -> Route {
-    Route {
-        method,
-        template,
-        kind: Git,
-        handler: Handler::Git,
-    }
+    Route { method, template, kind: Git, handler: Handler::Git }
 }
 
 /// Earlier lines win. `{ref}`, `{branch}` and `{path}` take several segments.
@@ -77,220 +62,57 @@ static ROUTES: &[Route] = &[
     now("GET", "/meta", Read, repositories::meta),
     now("GET", "/versions", Read, repositories::versions),
     now("GET", "/repos/{owner}/{repo}", Read, repositories::get),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/collaborators/{username}/permission",
-        Read,
-        repositories::permission,
-    ),
+    now("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission", Read, repositories::permission),
     now("GET", "/repos/{owner}/{repo}/issues", Read, issues::list),
     now("POST", "/repos/{owner}/{repo}/issues", Content, issues::create),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/issues/comments",
-        Read,
-        discussion::of_repository,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/issues/comments/{comment_id}",
-        Read,
-        discussion::get,
-    ),
-    now(
-        "PATCH",
-        "/repos/{owner}/{repo}/issues/comments/{comment_id}",
-        Write,
-        discussion::edit,
-    ),
-    now(
-        "DELETE",
-        "/repos/{owner}/{repo}/issues/comments/{comment_id}",
-        Write,
-        discussion::delete,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/issues/events",
-        Read,
-        discussion::events_of_repository,
-    ),
+    now("GET", "/repos/{owner}/{repo}/issues/comments", Read, discussion::of_repository),
+    now("GET", "/repos/{owner}/{repo}/issues/comments/{comment_id}", Read, discussion::get),
+    now("PATCH", "/repos/{owner}/{repo}/issues/comments/{comment_id}", Write, discussion::edit),
+    now("DELETE", "/repos/{owner}/{repo}/issues/comments/{comment_id}", Write, discussion::delete),
+    now("GET", "/repos/{owner}/{repo}/issues/events", Read, discussion::events_of_repository),
     now("GET", "/repos/{owner}/{repo}/issues/{issue_number}", Read, issues::get),
-    now(
-        "PATCH",
-        "/repos/{owner}/{repo}/issues/{issue_number}",
-        Write,
-        issues::edit,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/issues/{issue_number}/comments",
-        Read,
-        discussion::list,
-    ),
-    now(
-        "POST",
-        "/repos/{owner}/{repo}/issues/{issue_number}/comments",
-        Content,
-        discussion::create,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/issues/{issue_number}/events",
-        Read,
-        discussion::events,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/issues/{issue_number}/timeline",
-        Read,
-        discussion::timeline,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/issues/{issue_number}/labels",
-        Read,
-        labels::of_issue,
-    ),
-    now(
-        "POST",
-        "/repos/{owner}/{repo}/issues/{issue_number}/labels",
-        Write,
-        labels::add,
-    ),
-    now(
-        "DELETE",
-        "/repos/{owner}/{repo}/issues/{issue_number}/labels/{name}",
-        Write,
-        labels::remove,
-    ),
+    now("PATCH", "/repos/{owner}/{repo}/issues/{issue_number}", Write, issues::edit),
+    now("GET", "/repos/{owner}/{repo}/issues/{issue_number}/comments", Read, discussion::list),
+    now("POST", "/repos/{owner}/{repo}/issues/{issue_number}/comments", Content, discussion::create),
+    now("GET", "/repos/{owner}/{repo}/issues/{issue_number}/events", Read, discussion::events),
+    now("GET", "/repos/{owner}/{repo}/issues/{issue_number}/timeline", Read, discussion::timeline),
+    now("GET", "/repos/{owner}/{repo}/issues/{issue_number}/labels", Read, labels::of_issue),
+    now("POST", "/repos/{owner}/{repo}/issues/{issue_number}/labels", Write, labels::add),
+    now("DELETE", "/repos/{owner}/{repo}/issues/{issue_number}/labels/{name}", Write, labels::remove),
     now("GET", "/repos/{owner}/{repo}/labels", Read, labels::list),
     now("POST", "/repos/{owner}/{repo}/labels", Write, labels::create),
     now("GET", "/repos/{owner}/{repo}/labels/{name}", Read, labels::get),
     now("GET", "/repos/{owner}/{repo}/git/ref/{ref}", Read, refs::get),
-    later("POST", "/repos/{owner}/{repo}/git/refs", Write, |c, h| {
-        Box::pin(refs::create(c, h))
-    }),
-    later("PATCH", "/repos/{owner}/{repo}/git/refs/{ref}", Write, |c, h| {
-        Box::pin(refs::update(c, h))
-    }),
-    later("DELETE", "/repos/{owner}/{repo}/git/refs/{ref}", Write, |c, h| {
-        Box::pin(refs::delete(c, h))
-    }),
+    later("POST", "/repos/{owner}/{repo}/git/refs", Write, |c, h| Box::pin(refs::create(c, h))),
+    later("PATCH", "/repos/{owner}/{repo}/git/refs/{ref}", Write, |c, h| Box::pin(refs::update(c, h))),
+    later("DELETE", "/repos/{owner}/{repo}/git/refs/{ref}", Write, |c, h| Box::pin(refs::delete(c, h))),
     now("GET", "/repos/{owner}/{repo}/branches", Read, refs::branches),
-    now("GET", "/repos/{owner}/{repo}/branches/{branch}", Read, refs::branch),
-    later("GET", "/repos/{owner}/{repo}/contents", Read, |c, h| {
-        Box::pin(contents::get(c, h))
-    }),
-    later("GET", "/repos/{owner}/{repo}/contents/{path}", Read, |c, h| {
-        Box::pin(contents::get(c, h))
-    }),
+    later("GET", "/repos/{owner}/{repo}/branches/{branch}", Read, |c, h| Box::pin(refs::branch(c, h))),
+    later("GET", "/repos/{owner}/{repo}/contents", Read, |c, h| Box::pin(contents::get(c, h))),
+    later("GET", "/repos/{owner}/{repo}/contents/{path}", Read, |c, h| Box::pin(contents::get(c, h))),
     now("GET", "/repos/{owner}/{repo}/pulls", Read, pulls::list),
-    later("POST", "/repos/{owner}/{repo}/pulls", Content, |c, h| {
-        Box::pin(pulls::create(c, h))
-    }),
-    later("GET", "/repos/{owner}/{repo}/pulls/{pull_number}", Read, |c, h| {
-        Box::pin(pulls::get(c, h))
-    }),
-    later("PATCH", "/repos/{owner}/{repo}/pulls/{pull_number}", Write, |c, h| {
-        Box::pin(pulls::edit(c, h))
-    }),
-    later(
-        "GET",
-        "/repos/{owner}/{repo}/pulls/{pull_number}/files",
-        Read,
-        |c, h| Box::pin(pulls::files(c, h)),
-    ),
-    later(
-        "PUT",
-        "/repos/{owner}/{repo}/pulls/{pull_number}/merge",
-        Content,
-        |c, h| Box::pin(pulls::merge(c, h)),
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/pulls/{pull_number}/merge",
-        Read,
-        reviews::is_merged,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/pulls/{pull_number}/reviews",
-        Read,
-        reviews::list,
-    ),
-    now(
-        "POST",
-        "/repos/{owner}/{repo}/pulls/{pull_number}/reviews",
-        Content,
-        reviews::create,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/pulls/{pull_number}/comments",
-        Read,
-        reviews::comments,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers",
-        Read,
-        reviews::requested,
-    ),
-    now(
-        "POST",
-        "/repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers",
-        Content,
-        reviews::request,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/commits/{ref}/check-runs",
-        Read,
-        checks::of_commit,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/commits/{ref}/status",
-        Read,
-        checks::status,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/commits/{ref}/statuses",
-        Read,
-        checks::statuses,
-    ),
-    later("GET", "/repos/{owner}/{repo}/commits/{ref}", Read, |c, h| {
-        Box::pin(contents::commit(c, h))
-    }),
-    now(
-        "POST",
-        "/repos/{owner}/{repo}/statuses/{sha}",
-        Write,
-        checks::set_status,
-    ),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/check-runs/{check_run_id}",
-        Read,
-        checks::get,
-    ),
+    later("POST", "/repos/{owner}/{repo}/pulls", Content, |c, h| Box::pin(pulls::create(c, h))),
+    later("GET", "/repos/{owner}/{repo}/pulls/{pull_number}", Read, |c, h| Box::pin(pulls::get(c, h))),
+    later("PATCH", "/repos/{owner}/{repo}/pulls/{pull_number}", Write, |c, h| Box::pin(pulls::edit(c, h))),
+    later("GET", "/repos/{owner}/{repo}/pulls/{pull_number}/files", Read, |c, h| Box::pin(pulls::files(c, h))),
+    later("PUT", "/repos/{owner}/{repo}/pulls/{pull_number}/merge", Content, |c, h| Box::pin(pulls::merge(c, h))),
+    now("GET", "/repos/{owner}/{repo}/pulls/{pull_number}/merge", Read, reviews::is_merged),
+    now("GET", "/repos/{owner}/{repo}/pulls/{pull_number}/reviews", Read, reviews::list),
+    now("POST", "/repos/{owner}/{repo}/pulls/{pull_number}/reviews", Content, reviews::create),
+    now("GET", "/repos/{owner}/{repo}/pulls/{pull_number}/comments", Read, reviews::comments),
+    now("GET", "/repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers", Read, reviews::requested),
+    now("POST", "/repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers", Content, reviews::request),
+    now("GET", "/repos/{owner}/{repo}/commits/{ref}/check-runs", Read, checks::of_commit),
+    now("GET", "/repos/{owner}/{repo}/commits/{ref}/status", Read, checks::status),
+    now("GET", "/repos/{owner}/{repo}/commits/{ref}/statuses", Read, checks::statuses),
+    later("GET", "/repos/{owner}/{repo}/commits/{ref}", Read, |c, h| Box::pin(contents::commit(c, h))),
+    now("POST", "/repos/{owner}/{repo}/statuses/{sha}", Write, checks::set_status),
+    now("GET", "/repos/{owner}/{repo}/check-runs/{check_run_id}", Read, checks::get),
     now("GET", "/repos/{owner}/{repo}/actions/runs", Read, checks::runs),
     now("GET", "/repos/{owner}/{repo}/actions/runs/{run_id}", Read, checks::run),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs",
-        Read,
-        checks::jobs,
-    ),
+    now("GET", "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs", Read, checks::jobs),
     now("GET", "/repos/{owner}/{repo}/actions/jobs/{job_id}", Read, checks::job),
-    now(
-        "GET",
-        "/repos/{owner}/{repo}/actions/jobs/{job_id}/logs",
-        Read,
-        checks::logs,
-    ),
+    now("GET", "/repos/{owner}/{repo}/actions/jobs/{job_id}/logs", Read, checks::logs),
 ];
 
 /// The free route about the limits, which the server answers itself.
@@ -303,18 +125,13 @@ pub(super) fn find(method: &str, path: &str) -> Option<(&'static Route, Vec<(&'s
     }
     let method = if method == "HEAD" { "GET" } else { method };
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
-    ROUTES
-        .iter()
-        .filter(|route| route.method == method)
-        .find_map(|route| Some((route, fit(route.template, &parts)?)))
+    ROUTES.iter().filter(|route| route.method == method).find_map(|route| Some((route, fit(route.template, &parts)?)))
 }
 
 /// Fits a path's segments into a template; a greedy placeholder takes what the rest leaves over.
 fn fit(template: &'static str, parts: &[&str]) -> Option<Vec<(&'static str, String)>> {
     let wanted: Vec<&'static str> = template.split('/').skip(1).collect();
-    let greedy = wanted
-        .iter()
-        .position(|part| matches!(*part, "{ref}" | "{branch}" | "{path}"));
+    let greedy = wanted.iter().position(|part| matches!(*part, "{ref}" | "{branch}" | "{path}"));
     let extra = parts.len().checked_sub(wanted.len())?;
     if greedy.is_none() && extra > 0 {
         return None;
@@ -323,11 +140,7 @@ fn fit(template: &'static str, parts: &[&str]) -> Option<Vec<(&'static str, Stri
     let mut at = 0;
     for (index, want) in wanted.iter().enumerate() {
         let take = if greedy == Some(index) { extra + 1 } else { 1 };
-        let text = parts[at..at + take]
-            .iter()
-            .map(|part| decode(part))
-            .collect::<Vec<_>>()
-            .join("/");
+        let text = parts[at..at + take].iter().map(|part| decode(part)).collect::<Vec<_>>().join("/");
         at += take;
         let Some(rest) = want.strip_prefix('{') else {
             if *want == text {
@@ -347,9 +160,7 @@ fn fit(template: &'static str, parts: &[&str]) -> Option<Vec<(&'static str, Stri
 fn decode(text: &str) -> String {
     let (bytes, mut out, mut at) = (text.as_bytes(), Vec::new(), 0);
     while at < bytes.len() {
-        let code = text
-            .get(at + 1..at + 3)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let code = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match code.filter(|_| bytes[at] == b'%') {
             Some(code) => {
                 out.push(code);
@@ -372,24 +183,14 @@ mod tests {
     fn paths_find_their_route() {
         let table = [
             ("GET", "/user", "/user", ""),
-            (
-                "GET",
-                "/me/app.git/info/refs",
-                "/{owner}/{repo}.git/info/refs",
-                "owner=me repo=app",
-            ),
+            ("GET", "/me/app.git/info/refs", "/{owner}/{repo}.git/info/refs", "owner=me repo=app"),
             (
                 "GET",
                 "/repos/me/a.b/issues/7",
                 "/repos/{owner}/{repo}/issues/{issue_number}",
                 "owner=me repo=a.b issue_number=7",
             ),
-            (
-                "GET",
-                "/repos/a/b/issues/comments",
-                "/repos/{owner}/{repo}/issues/comments",
-                "owner=a repo=b",
-            ),
+            ("GET", "/repos/a/b/issues/comments", "/repos/{owner}/{repo}/issues/comments", "owner=a repo=b"),
             (
                 "GET",
                 "/repos/a/b/git/ref/heads/x/y",

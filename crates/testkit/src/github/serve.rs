@@ -41,10 +41,7 @@ pub(super) struct Arrived {
 impl Arrived {
     /// A header as text; empty when absent or not text.
     pub(super) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -57,20 +54,14 @@ struct Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.hub
-            .referee()
-            .leave(self.arrival, self.hub.clock.now(), &self.verdict);
+        self.hub.referee().leave(self.arrival, self.hub.clock.now(), &self.verdict);
     }
 }
 
 /// Answers one request of the API's host.
 pub(super) async fn serve(hub: Arc<Hub>, request: HttpRequest<IncomingBody>) -> Result<Response<Body>, Dropped> {
     let (parts, body) = request.into_parts();
-    let bytes = Limited::new(body, LARGEST_BODY)
-        .collect()
-        .await
-        .map_err(|_| Dropped)?
-        .to_bytes();
+    let bytes = Limited::new(body, LARGEST_BODY).collect().await.map_err(|_| Dropped)?.to_bytes();
     let arrived = Arrived {
         method: parts.method.to_string(),
         path: present_path(&hub, parts.uri.path()),
@@ -90,26 +81,15 @@ pub(super) async fn serve(hub: Arc<Hub>, request: HttpRequest<IncomingBody>) -> 
         path: sent,
         actor: actor.name().to_owned(),
         at: hub.clock.now(),
-        conditional: ["if-none-match", "if-modified-since"]
-            .iter()
-            .any(|name| arrived.headers.contains_key(*name)),
+        conditional: ["if-none-match", "if-modified-since"].iter().any(|name| arrived.headers.contains_key(*name)),
         kind,
         status: None,
         executed: false,
         marker: (kind == Kind::Content).then(|| marker_of(&arrived.bytes)).flatten(),
     });
-    let mut visit = Visit {
-        hub: hub.clone(),
-        arrival,
-        verdict: Verdict::default(),
-    };
+    let mut visit = Visit { hub: hub.clone(), arrival, verdict: Verdict::default() };
     let effect = hub.faults().take(arrival, &arrived.method, route);
-    let job = Job {
-        hub: &hub,
-        arrived: &arrived,
-        found,
-        actor: &actor,
-    };
+    let job = Job { hub: &hub, arrived: &arrived, found, actor: &actor };
     suffer(job, effect, &mut visit).await
 }
 
@@ -150,19 +130,10 @@ async fn suffer(job: Job<'_>, effect: Option<Effect>, visit: &mut Visit) -> Resu
         None => plain(job.execute(visit, Duration::ZERO).await),
         Some(Effect::Answer { status, body, headers }) => {
             let payload = Payload::Raw("application/json; charset=utf-8".to_owned(), body.into());
-            plain(Answer {
-                status,
-                payload,
-                headers,
-                last_modified: None,
-            })
+            plain(Answer { status, payload, headers, last_modified: None })
         }
         Some(Effect::RetryAfter { status, wait, as_date }) => {
-            let value = if as_date {
-                http_date(now.plus(wait))
-            } else {
-                wait.as_secs().to_string()
-            };
+            let value = if as_date { http_date(now.plus(wait)) } else { wait.as_secs().to_string() };
             let text = "You have exceeded a secondary rate limit.";
             visit.verdict.silence = Some(wait);
             plain(Answer::error(status, text).with("retry-after", value))
@@ -243,20 +214,11 @@ impl Job<'_> {
         if matches!(self.actor, credentials::Actor::Unknown) {
             return Err(Answer::error(401, "Bad credentials"));
         }
-        let free = self
-            .found
-            .as_ref()
-            .is_some_and(|(route, _)| std::ptr::eq(*route, &raw const RATE_LIMIT));
+        let free = self.found.as_ref().is_some_and(|(route, _)| std::ptr::eq(*route, &raw const RATE_LIMIT));
         if !free && self.hub.limits().charge(actor, "core", now).is_err() {
-            return Err(Answer::error(
-                403,
-                &format!("API rate limit exceeded for user {actor}."),
-            ));
+            return Err(Answer::error(403, &format!("API rate limit exceeded for user {actor}.")));
         }
-        let content = self
-            .found
-            .as_ref()
-            .is_some_and(|(route, _)| route.kind == Kind::Content);
+        let content = self.found.as_ref().is_some_and(|(route, _)| route.kind == Kind::Content);
         if content && self.hub.referee().content_exceeded(actor, now) {
             let text = "You have exceeded a secondary rate limit and have been temporarily blocked from content creation. \
                         Please retry your request again later.";
@@ -280,9 +242,7 @@ impl Job<'_> {
         if std::ptr::eq(*route, &raw const RATE_LIMIT) {
             return self.rate_limit(now);
         }
-        let query = url::form_urlencoded::parse(self.arrived.query.as_bytes())
-            .into_owned()
-            .collect();
+        let query = url::form_urlencoded::parse(self.arrived.query.as_bytes()).into_owned().collect();
         let call = Call {
             method: self.arrived.method.clone(),
             path: self.arrived.path.clone(),
@@ -308,10 +268,7 @@ impl Job<'_> {
         let mut limits = self.hub.limits();
         let mut resources = serde_json::Map::new();
         for resource in ["core", "search", "graphql"] {
-            resources.insert(
-                resource.to_owned(),
-                limits.look(self.actor.name(), resource, now).json(resource),
-            );
+            resources.insert(resource.to_owned(), limits.look(self.actor.name(), resource, now).json(resource));
         }
         Answer::ok(serde_json::json!({"rate": resources["core"], "resources": resources}))
     }
@@ -322,11 +279,7 @@ impl Job<'_> {
         if !matches!(arrived.method.as_str(), "GET" | "HEAD") || answer.status != 200 {
             return answer;
         }
-        let given = answer
-            .headers
-            .iter()
-            .find(|(name, _)| name == "etag")
-            .map(|(_, value)| value.clone());
+        let given = answer.headers.iter().find(|(name, _)| name == "etag").map(|(_, value)| value.clone());
         let etag = given.unwrap_or_else(|| {
             let etag = format!("W/\"{}\"", self.fingerprint(&answer.payload));
             answer.headers.push(("etag".to_owned(), etag.clone()));
@@ -339,10 +292,7 @@ impl Job<'_> {
         let same = if asked.is_empty() {
             let since = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(arrived.header("if-modified-since"));
             let changed = answer.last_modified.map(|at| at.0 / 1000);
-            since
-                .ok()
-                .zip(changed)
-                .is_some_and(|(since, changed)| changed <= since.as_second())
+            since.ok().zip(changed).is_some_and(|(since, changed)| changed <= since.as_second())
         } else {
             let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
             asked.split(',').any(|tag| strong(tag) == strong(&etag))
@@ -420,14 +370,8 @@ impl Job<'_> {
             Payload::Json(_) => response = response.header("content-type", "application/json; charset=utf-8"),
             Payload::Raw(content_type, _) => response = response.header("content-type", content_type),
         }
-        let body = if self.arrived.method == "HEAD" {
-            Bytes::new()
-        } else {
-            bytes
-        };
-        response
-            .body(Full::new(body).boxed_unsync())
-            .unwrap_or_else(|_| Response::new(Full::default().boxed_unsync()))
+        let body = if self.arrived.method == "HEAD" { Bytes::new() } else { bytes };
+        response.body(Full::new(body).boxed_unsync()).unwrap_or_else(|_| Response::new(Full::default().boxed_unsync()))
     }
 }
 
@@ -447,10 +391,7 @@ fn endless(chunk: usize, every: Duration) -> Response<Body> {
         Some((Ok(Frame::data(piece.clone())), piece))
     });
     let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
-    response.headers_mut().insert(
-        "content-type",
-        http::HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json; charset=utf-8"));
     response
 }
 
@@ -460,28 +401,14 @@ pub(super) async fn serve_elsewhere(
     request: HttpRequest<IncomingBody>,
 ) -> Result<Response<Body>, Dropped> {
     if request.headers().contains_key("authorization") {
-        hub.referee().object(format!(
-            "credentials were sent to another host: {}",
-            request.uri().path()
-        ));
+        hub.referee().object(format!("credentials were sent to another host: {}", request.uri().path()));
     }
-    let job: Option<u64> = request
-        .uri()
-        .path()
-        .strip_prefix("/logs/")
-        .and_then(|id| id.parse().ok());
+    let job: Option<u64> = request.uri().path().strip_prefix("/logs/").and_then(|id| id.parse().ok());
     let world = hub.world();
-    let log = world
-        .repos
-        .iter()
-        .flat_map(|repo| &repo.check_runs)
-        .find(|run| Some(run.id) == job)
-        .map(|run| run.log.clone());
+    let log =
+        world.repos.iter().flat_map(|repo| &repo.check_runs).find(|run| Some(run.id) == job).map(|run| run.log.clone());
     let mut response = Response::new(Full::new(Bytes::from(log.clone().unwrap_or_default())).boxed_unsync());
-    response.headers_mut().insert(
-        "content-type",
-        http::HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/plain; charset=utf-8"));
     if log.is_none() {
         *response.status_mut() = StatusCode::NOT_FOUND;
     }
@@ -491,7 +418,5 @@ pub(super) async fn serve_elsewhere(
 /// A time as HTTP writes it.
 pub(super) fn http_date(at: Timestamp) -> String {
     let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
-    jiff::fmt::rfc2822::DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&at)
-        .unwrap_or_default()
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap_or_default()
 }

@@ -19,12 +19,7 @@ pub(super) async fn serve(
     actor: &Actor,
     params: &[(&'static str, String)],
 ) -> Answer {
-    let value = |name: &str| {
-        params
-            .iter()
-            .find(|(have, _)| *have == name)
-            .map_or("", |(_, value)| value.as_str())
-    };
+    let value = |name: &str| params.iter().find(|(have, _)| *have == name).map_or("", |(_, value)| value.as_str());
     let push = arrived.path.ends_with("/git-receive-pack") || arrived.query.contains("service=git-receive-pack");
     let (repo, id) = match admit(hub, actor, value("owner"), value("repo"), push, arrived) {
         Ok(admitted) => admitted,
@@ -69,11 +64,7 @@ fn admit(
     };
     let permission = world.permission(at, actor.login());
     if permission == Permission::None || (push && actor.login().is_none()) {
-        return Err(if actor.login().is_none() {
-            unknown()
-        } else {
-            text(404, "Repository not found.")
-        });
+        return Err(if actor.login().is_none() { unknown() } else { text(404, "Repository not found.") });
     }
     if world.repos[at].blocked {
         return Err(text(451, "Repository unavailable due to DMCA takedown."));
@@ -82,11 +73,7 @@ fn admit(
         return Err(text(403, "This repository was archived so it is read-only."));
     }
     if push && permission < Permission::Write {
-        let refusal = format!(
-            "Permission to {} denied to {}.",
-            world.repos[at].full_name(),
-            actor.name()
-        );
+        let refusal = format!("Permission to {} denied to {}.", world.repos[at].full_name(), actor.name());
         return Err(text(403, &refusal));
     }
     Ok((at, world.repos[at].id))

@@ -29,43 +29,23 @@ impl Site {
         github.user("maintainer", Permission::Write);
         github.user("outsider", Permission::Read);
         github.repo("me/app").await;
-        github
-            .commit(
-                "me/app",
-                "First",
-                &[("README.md", "# App\n"), ("src/main.rs", "fn main() {}\n")],
-            )
-            .await;
+        github.commit("me/app", "First", &[("README.md", "# App\n"), ("src/main.rs", "fn main() {}\n")]).await;
         let token = github.token_for("ccm-bot");
         let policy = reqwest::redirect::Policy::none();
-        let client = Client::builder()
-            .user_agent("test")
-            .redirect(policy)
-            .no_proxy()
-            .build()
-            .expect("a client");
-        Self {
-            github,
-            clock,
-            token,
-            client,
-        }
+        let client = Client::builder().user_agent("test").redirect(policy).no_proxy().build().expect("a client");
+        Self { github, clock, token, client }
     }
 
     /// A pull request from a new branch, as number 1 or the next free one.
     async fn with_pull(body: &str) -> (Self, u64) {
         let site = Self::new().await;
-        site.github
-            .commit_on("me/app", "fix", "Fix", &[("src/main.rs", "fn main() { run() }\n")])
-            .await;
+        site.github.commit_on("me/app", "fix", "Fix", &[("src/main.rs", "fn main() { run() }\n")]).await;
         let number = site.github.open_pull("ccm-bot", "fix", "Fix it", body).await;
         (site, number)
     }
 
     fn ask(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("{}{path}", self.github.url()))
-            .bearer_auth(&self.token)
+        self.client.request(method, format!("{}{path}", self.github.url())).bearer_auth(&self.token)
     }
 
     async fn send(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
@@ -88,11 +68,7 @@ impl Site {
     async fn shows(&self, table: &[(&str, &str, Value)]) {
         for (path, pointer, expected) in table {
             let (status, body) = self.get(path).await;
-            assert_eq!(
-                (status, body.pointer(pointer)),
-                (200, Some(expected)),
-                "{path}: {body:#}"
-            );
+            assert_eq!((status, body.pointer(pointer)), (200, Some(expected)), "{path}: {body:#}");
         }
     }
 
@@ -110,39 +86,10 @@ async fn read(response: Response) -> (u16, Value) {
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> &'a str {
-    response
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("")
+    response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
 fn names(items: &Value, field: &str) -> String {
     let items = items.as_array().expect("a list").iter();
-    items
-        .map(|item| item[field].to_string().trim_matches('"').to_owned())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-#[tokio::test]
-async fn temporary_serve_for_ajv() {
-    if std::env::var_os("PRISM_SERVE").is_none() {
-        return;
-    }
-    let (site, number) = Site::with_pull("Closes #9").await;
-    let issue = site.github.open_issue("outsider", "Crash", "It crashes.");
-    site.github.label(issue, "bug", "maintainer");
-    site.github.edit_issue(issue, "maintainer", Some("Crash!"), None);
-    site.github.comment(issue, "maintainer", "Seen too.");
-    site.github.review(number, "maintainer", "CHANGES_REQUESTED", "Not yet.");
-    site.github.review_comment(number, "maintainer", "src/main.rs", 1, "Why?");
-    site.github.check(number, "test", "failure", "line 1\nboom");
-    site.github.organization("org");
-    site.github.repo("org/lib").await;
-    let bot = site.github.token_for("ccm[bot]");
-    std::fs::write("/tmp/ghprism/url", format!("{} {} {bot}", site.github.url(), site.token)).expect("w");
-    while !std::path::Path::new("/tmp/ghprism/stop").exists() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    items.map(|item| item[field].to_string().trim_matches('"').to_owned()).collect::<Vec<_>>().join(" ")
 }

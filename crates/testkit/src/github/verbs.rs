@@ -37,10 +37,7 @@ impl From<i32> for IssueRef {
 
 impl From<(&str, u64)> for IssueRef {
     fn from((repo, number): (&str, u64)) -> Self {
-        Self {
-            repo: Some(repo.to_owned()),
-            number,
-        }
+        Self { repo: Some(repo.to_owned()), number }
     }
 }
 
@@ -116,13 +113,7 @@ impl FakeGitHub {
     pub fn permit_as(&self, repo: &str, login: &str, permission: Permission, role_name: &str) {
         let (mut world, at) = self.at(Some(repo));
         world.users.insert(login.to_owned());
-        world.repos[at].access.insert(
-            login.to_owned(),
-            Access {
-                permission,
-                role_name: role_name.to_owned(),
-            },
-        );
+        world.repos[at].access.insert(login.to_owned(), Access { permission, role_name: role_name.to_owned() });
     }
 
     /// A new token of a user; an unknown user comes into being with write permission everywhere.
@@ -155,10 +146,7 @@ impl FakeGitHub {
     pub(super) fn at(&self, repo: Option<&str>) -> (MutexGuard<'_, World>, usize) {
         let world = self.hub.world();
         let Some(name) = repo else {
-            assert!(
-                !world.repos.is_empty(),
-                "make a repository first: github.repo(\"me/app\").await"
-            );
+            assert!(!world.repos.is_empty(), "make a repository first: github.repo(\"me/app\").await");
             return (world, 0);
         };
         let (owner, short) = name.split_once('/').expect("a repository is named owner/name");
@@ -177,11 +165,7 @@ impl FakeGitHub {
     pub(super) fn with_issue<T>(&self, issue: impl Into<IssueRef>, act: impl FnOnce(&mut World, usize, u64) -> T) -> T {
         let issue = issue.into();
         let (mut world, at) = self.at(issue.repo.as_deref());
-        assert!(
-            world.repos[at].issue(issue.number).is_some(),
-            "there is no issue {}",
-            issue.number
-        );
+        assert!(world.repos[at].issue(issue.number).is_some(), "there is no issue {}", issue.number);
         act(&mut world, at, issue.number)
     }
 

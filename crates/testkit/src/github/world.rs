@@ -414,17 +414,11 @@ impl World {
     /// Looks a repository up by its present or a former name; case does not matter.
     pub(super) fn find(&self, owner: &str, name: &str) -> Found {
         let full = format!("{owner}/{name}");
-        if let Some(at) = self
-            .repos
-            .iter()
-            .position(|repo| repo.full_name().eq_ignore_ascii_case(&full))
-        {
+        if let Some(at) = self.repos.iter().position(|repo| repo.full_name().eq_ignore_ascii_case(&full)) {
             return Found::Here(at);
         }
-        let moved = self
-            .repos
-            .iter()
-            .position(|repo| repo.former_names.iter().any(|old| old.eq_ignore_ascii_case(&full)));
+        let moved =
+            self.repos.iter().position(|repo| repo.former_names.iter().any(|old| old.eq_ignore_ascii_case(&full)));
         moved.map_or(Found::Nowhere, Found::Moved)
     }
 
@@ -436,33 +430,16 @@ impl World {
     /// As [`World::permission`], with the name of the role.
     pub(super) fn access(&self, repo: usize, login: Option<&str>) -> Access {
         let repo = &self.repos[repo];
-        let public = if repo.private {
-            Permission::None
-        } else {
-            Permission::Read
-        };
-        let plain = |permission: Permission| Access {
-            permission,
-            role_name: permission.role().to_owned(),
-        };
+        let public = if repo.private { Permission::None } else { Permission::Read };
+        let plain = |permission: Permission| Access { permission, role_name: permission.role().to_owned() };
         let Some(login) = login else { return plain(public) };
         if let Some(access) = repo.access.get(login) {
-            return if access.permission < public {
-                plain(public)
-            } else {
-                access.clone()
-            };
+            return if access.permission < public { plain(public) } else { access.clone() };
         }
         if repo.owner == login {
             return plain(Permission::Admin);
         }
-        plain(
-            self.everywhere
-                .get(login)
-                .copied()
-                .unwrap_or(Permission::None)
-                .max(public),
-        )
+        plain(self.everywhere.get(login).copied().unwrap_or(Permission::None).max(public))
     }
 
     /// GitHub's `author_association` of a user in a repository, as it would be shown for something written now.
@@ -472,15 +449,8 @@ impl World {
         if here.owner == login {
             "OWNER"
         } else if explicit && self.permission(repo, Some(login)) > Permission::Read {
-            if here.owner_kind == "Organization" {
-                "MEMBER"
-            } else {
-                "COLLABORATOR"
-            }
-        } else if here
-            .issues
-            .iter()
-            .any(|i| i.user == login && i.pull.as_ref().is_some_and(|p| p.merged_at.is_some()))
+            if here.owner_kind == "Organization" { "MEMBER" } else { "COLLABORATOR" }
+        } else if here.issues.iter().any(|i| i.user == login && i.pull.as_ref().is_some_and(|p| p.merged_at.is_some()))
         {
             "CONTRIBUTOR"
         } else {
@@ -490,19 +460,10 @@ impl World {
 
     /// Makes sure that a label is defined, with GitHub's grey when it is new.
     pub(super) fn ensure_label(&mut self, repo: usize, name: &str) {
-        if self.repos[repo]
-            .labels
-            .iter()
-            .any(|label| label.name.eq_ignore_ascii_case(name))
-        {
+        if self.repos[repo].labels.iter().any(|label| label.name.eq_ignore_ascii_case(name)) {
             return;
         }
-        let label = Label {
-            id: self.id(),
-            name: name.to_owned(),
-            color: "ededed".to_owned(),
-            description: None,
-        };
+        let label = Label { id: self.id(), name: name.to_owned(), color: "ededed".to_owned(), description: None };
         self.repos[repo].labels.push(label);
     }
 

@@ -31,49 +31,29 @@ impl Conversation {
         let max_tokens = body["max_tokens"].as_u64().ok_or("max_tokens")?;
         let messages = body["messages"].as_array().ok_or("messages")?.clone();
         let tools = body["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let tools = tools
-            .iter()
-            .filter_map(|tool| tool["name"].as_str().map(str::to_owned))
-            .collect();
+        let tools = tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect();
         let stream = body["stream"].as_bool().unwrap_or(false);
-        Ok(Self {
-            model,
-            system: text_of(&body["system"]),
-            messages,
-            tools,
-            stream,
-            max_tokens,
-        })
+        Ok(Self { model, system: text_of(&body["system"]), messages, tools, stream, max_tokens })
     }
 
     /// How many rounds of tool results followed the last plain user message: 0 when the user just spoke.
     #[must_use]
     pub fn turn(&self) -> usize {
         let after = self.last_plain_user().map_or(0, |index| index + 1);
-        self.messages[after..]
-            .iter()
-            .filter(|message| has_block(message, "tool_result"))
-            .count()
+        self.messages[after..].iter().filter(|message| has_block(message, "tool_result")).count()
     }
 
-    /// What the user said last, in words.
+    /// What the user said last, in words, without the reminders that the program puts beside them.
     #[must_use]
     pub fn last_user_text(&self) -> String {
-        self.last_plain_user()
-            .map_or(String::new(), |index| text_of(&self.messages[index]["content"]))
+        self.last_plain_user().map_or(String::new(), |index| said(&self.messages[index]["content"]))
     }
 
     /// The text of the latest tool result.
     #[must_use]
     pub fn last_tool_result(&self) -> Option<String> {
-        let results = self
-            .messages
-            .iter()
-            .rev()
-            .filter_map(|message| message["content"].as_array());
-        let latest = results
-            .flat_map(|blocks| blocks.iter().rev())
-            .find(|block| block["type"] == "tool_result")?;
+        let results = self.messages.iter().rev().filter_map(|message| message["content"].as_array());
+        let latest = results.flat_map(|blocks| blocks.iter().rev()).find(|block| block["type"] == "tool_result")?;
         Some(text_of(&latest["content"]))
     }
 
@@ -81,29 +61,34 @@ impl Conversation {
     #[must_use]
     pub fn cwd(&self) -> Option<PathBuf> {
         let said = self.messages.iter().map(|message| text_of(&message["content"]));
-        std::iter::once(self.system.clone())
-            .chain(said)
-            .find_map(|text| folder_named_in(&text))
+        std::iter::once(self.system.clone()).chain(said).find_map(|text| folder_named_in(&text))
     }
 
     fn last_plain_user(&self) -> Option<usize> {
         self.messages.iter().rposition(|message| {
-            message["role"] == "user" && !has_block(message, "tool_result") && !is_reminder(message)
+            message["role"] == "user" && !has_block(message, "tool_result") && !said(&message["content"]).is_empty()
         })
     }
 }
 
-/// Messages that the program itself puts in between are no user's words.
-fn is_reminder(message: &Value) -> bool {
-    let text = text_of(&message["content"]);
-    let text = text.trim();
-    text.starts_with("<system-reminder>") && text.ends_with("</system-reminder>")
+/// The user's own words; what the program itself puts in between is not.
+fn said(content: &Value) -> String {
+    let is_reminder = |text: &str| {
+        let text = text.trim();
+        text.starts_with("<system-reminder>") && text.ends_with("</system-reminder>")
+    };
+    match content {
+        Value::String(text) if !is_reminder(text) => text.clone(),
+        Value::Array(blocks) => {
+            let texts = blocks.iter().filter_map(|block| block["text"].as_str());
+            texts.filter(|text| !is_reminder(text)).collect::<Vec<_>>().join("\n")
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => String::new(),
+    }
 }
 
 fn has_block(message: &Value, kind: &str) -> bool {
-    message["content"]
-        .as_array()
-        .is_some_and(|blocks| blocks.iter().any(|block| block["type"] == kind))
+    message["content"].as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == kind))
 }
 
 fn text_of(content: &Value) -> String {

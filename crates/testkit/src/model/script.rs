@@ -25,10 +25,7 @@ impl ToolCall {
     /// A call of `name` with `input`.
     #[must_use]
     pub fn new(name: &str, input: Value) -> Self {
-        Self {
-            name: name.to_owned(),
-            input,
-        }
+        Self { name: name.to_owned(), input }
     }
 }
 
@@ -68,10 +65,7 @@ impl Turn {
     /// A shell command.
     #[must_use]
     pub fn bash(command: &str) -> Self {
-        Self::tool(
-            "Bash",
-            json!({"command": command, "description": "Run a scripted command"}),
-        )
+        Self::tool("Bash", json!({"command": command, "description": "Run a scripted command"}))
     }
 }
 
@@ -100,10 +94,7 @@ pub fn replace(path: &str, old: &str, new: &str) -> Script {
     let (path, old, new) = (path.to_owned(), old.to_owned(), new.to_owned());
     in_folder(path, move |file, turn| match turn {
         0 => Some(Turn::tool("Read", json!({"file_path": file}))),
-        1 => Some(Turn::tool(
-            "Edit",
-            json!({"file_path": file, "old_string": old, "new_string": new}),
-        )),
+        1 => Some(Turn::tool("Edit", json!({"file_path": file, "old_string": old, "new_string": new}))),
         _ => None,
     })
 }
@@ -135,11 +126,7 @@ pub fn errors(status: u16) -> Script {
         _ => "api_error",
     };
     let retry_after = (status == 429).then_some(1);
-    Arc::new(move |_| Turn::Error {
-        status,
-        kind,
-        retry_after,
-    })
+    Arc::new(move |_| Turn::Error { status, kind, retry_after })
 }
 
 /// Never answers.
@@ -154,9 +141,6 @@ pub fn sequence(turns: Vec<Turn>) -> Script {
     let next = AtomicUsize::new(0);
     Arc::new(move |_| {
         let index = next.fetch_add(1, Ordering::Relaxed).min(turns.len().saturating_sub(1));
-        turns
-            .get(index)
-            .cloned()
-            .unwrap_or_else(|| Turn::Text("Done.".to_owned()))
+        turns.get(index).cloned().unwrap_or_else(|| Turn::Text("Done.".to_owned()))
     })
 }

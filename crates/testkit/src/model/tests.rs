@@ -39,7 +39,8 @@ async fn post(model: &ScriptedModel, path: &str, body: &Value) -> String {
 
 #[test]
 fn a_conversation_knows_its_turn_folder_and_last_words() {
-    let said = json!({"role": "user", "content": "Fix it"});
+    let aside = json!({"type": "text", "text": "<system-reminder>the date</system-reminder>\n"});
+    let said = json!({"role": "user", "content": [aside, {"type": "text", "text": "Fix it"}, aside]});
     let reminder = json!({"role": "user", "content": "<system-reminder>be kind</system-reminder>"});
     let two = json!([said, calls(), result("one"), calls(), result("two"), reminder]);
     let again = json!([said, calls(), result("one"), {"role": "assistant", "content": "ok"}, said]);
@@ -57,16 +58,10 @@ fn a_conversation_knows_its_turn_folder_and_last_words() {
 #[test]
 fn ready_scripts_read_before_they_change_and_then_stop() {
     let said = json!({"role": "user", "content": "Fix it"});
-    let rounds = [
-        json!([said]),
-        json!([said, calls(), result("x")]),
-        json!([said, calls(), result("x"), calls(), result("y")]),
-    ];
+    let rounds =
+        [json!([said]), json!([said, calls(), result("x")]), json!([said, calls(), result("x"), calls(), result("y")])];
     let ask = |script: &super::Script| {
-        rounds
-            .iter()
-            .map(|round| script(&Conversation::parse(request(round)).unwrap()))
-            .collect::<Vec<_>>()
+        rounds.iter().map(|round| script(&Conversation::parse(request(round)).unwrap())).collect::<Vec<_>>()
     };
     let file = "/src/app/a/b.txt";
     let read = Turn::tool("Read", json!({"file_path": file}));
@@ -82,32 +77,18 @@ fn ready_scripts_read_before_they_change_and_then_stop() {
 #[tokio::test]
 async fn a_whole_answer_and_a_stream_carry_the_same_text_and_usage() {
     let model = ScriptedModel::with_script(text("Hello, this is a text of more than one piece.")).await;
-    model.set_tokens(TokenCounts {
-        input: 7,
-        output: 5,
-        cache_read: 3,
-        cache_write: 2,
-    });
+    model.set_tokens(TokenCounts { input: 7, output: 5, cache_read: 3, cache_write: 2 });
     let mut body = request(&json!([{"role": "user", "content": "hi"}]));
     let whole = post(&model, "/v1/messages?beta=true", &body).await;
     let whole: Value = serde_json::from_str(whole.split_once("\r\n\r\n").unwrap().1).unwrap();
-    assert_eq!(
-        whole["content"][0]["text"],
-        "Hello, this is a text of more than one piece."
-    );
-    assert_eq!(
-        (&whole["usage"]["output_tokens"], &whole["stop_reason"]),
-        (&json!(5), &json!("end_turn"))
-    );
+    assert_eq!(whole["content"][0]["text"], "Hello, this is a text of more than one piece.");
+    assert_eq!((&whole["usage"]["output_tokens"], &whole["stop_reason"]), (&json!(5), &json!("end_turn")));
 
     body["stream"] = true.into();
     let stream = post(&model, "/v1/messages", &body).await;
     let events = stream.lines().filter_map(|line| line.strip_prefix("data: "));
     let events: Vec<Value> = events.map(|data| serde_json::from_str(data).unwrap()).collect();
-    let text: String = events
-        .iter()
-        .filter_map(|event| event["delta"]["text"].as_str())
-        .collect();
+    let text: String = events.iter().filter_map(|event| event["delta"]["text"].as_str()).collect();
     assert_eq!(text, "Hello, this is a text of more than one piece.");
     assert_eq!(events[0]["message"]["usage"]["cache_read_input_tokens"], 3);
     assert_eq!(events[events.len() - 2]["usage"]["output_tokens"], 5);
@@ -121,21 +102,10 @@ async fn names_select_scripts_and_calls_without_tools_get_a_short_text() {
     model.register("kind", text("Yes."));
     let mut body = request(&json!([{"role": "user", "content": "hi"}]));
     assert!(post(&model, "/m/kind/v1/messages", &body).await.contains("Yes."));
-    assert!(
-        post(&model, "/m/other/v1/messages", &body)
-            .await
-            .starts_with("HTTP/1.1 404")
-    );
+    assert!(post(&model, "/m/other/v1/messages", &body).await.starts_with("HTTP/1.1 404"));
     let limited = post(&model, "/v1/messages", &body).await;
-    assert!(
-        limited.starts_with("HTTP/1.1 429") && limited.contains("retry-after: 1"),
-        "{limited}"
-    );
-    assert!(
-        post(&model, "/v1/messages/count_tokens", &body)
-            .await
-            .contains(r#"{"input_tokens":1000}"#)
-    );
+    assert!(limited.starts_with("HTTP/1.1 429") && limited.contains("retry-after: 1"), "{limited}");
+    assert!(post(&model, "/v1/messages/count_tokens", &body).await.contains(r#"{"input_tokens":1000}"#));
     body["tools"] = json!([]);
     assert!(post(&model, "/v1/messages", &body).await.contains("A small change"));
     model.require_key("another");
@@ -149,10 +119,7 @@ async fn streams_break_and_requests_hang_when_the_script_says_so() {
     let mut body = request(&json!([{"role": "user", "content": "hi"}]));
     body["stream"] = true.into();
     let cut = post(&model, "/v1/messages", &body).await;
-    assert!(
-        cut.contains("content_block_delta") && !cut.contains("message_stop"),
-        "{cut}"
-    );
+    assert!(cut.contains("content_block_delta") && !cut.contains("message_stop"), "{cut}");
     let hung = tokio::time::timeout(Duration::from_millis(100), post(&model, "/m/hang/v1/messages", &body)).await;
     assert!(hung.is_err());
     model.wait_for_requests(2).await;

@@ -25,12 +25,7 @@ pub struct TokenCounts {
 
 impl Default for TokenCounts {
     fn default() -> Self {
-        Self {
-            input: 1_000,
-            output: 100,
-            cache_read: 0,
-            cache_write: 0,
-        }
+        Self { input: 1_000, output: 100, cache_read: 0, cache_write: 0 }
     }
 }
 
@@ -97,10 +92,7 @@ impl Reply {
 
     /// The answer as server-sent events.
     pub(super) fn events(&self, blocks: &[Value], ending: Ending) -> Vec<Bytes> {
-        let mut events = vec![
-            json!({"type": "message_start", "message": self.message(1)}),
-            json!({"type": "ping"}),
-        ];
+        let mut events = vec![json!({"type": "message_start", "message": self.message(1)}), json!({"type": "ping"})];
         for (index, block) in blocks.iter().enumerate() {
             events.extend(block_events(index, block));
         }
@@ -117,22 +109,14 @@ impl Reply {
 }
 
 fn stop_reason(blocks: &[Value]) -> &'static str {
-    if blocks.iter().any(|block| block["type"] == "tool_use") {
-        "tool_use"
-    } else {
-        "end_turn"
-    }
+    if blocks.iter().any(|block| block["type"] == "tool_use") { "tool_use" } else { "end_turn" }
 }
 
 fn block_events(index: usize, block: &Value) -> Vec<Value> {
     let mut start = block.clone();
     let (whole, kind, field) = if block["type"] == "text" {
         start["text"] = "".into();
-        (
-            block["text"].as_str().unwrap_or_default().to_owned(),
-            "text_delta",
-            "text",
-        )
+        (block["text"].as_str().unwrap_or_default().to_owned(), "text_delta", "text")
     } else {
         start["input"] = json!({});
         (block["input"].to_string(), "input_json_delta", "partial_json")
@@ -148,19 +132,12 @@ fn block_events(index: usize, block: &Value) -> Vec<Value> {
 }
 
 fn event_bytes(event: &Value) -> Bytes {
-    format!(
-        "event: {}\ndata: {event}\n\n",
-        event["type"].as_str().unwrap_or_default()
-    )
-    .into()
+    format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()).into()
 }
 
 pub(super) fn model_list() -> Value {
     let model = |id: &str, name: &str| json!({"type": "model", "id": id, "display_name": name, "created_at": "2026-01-01T00:00:00Z"});
-    let data = [
-        model("claude-opus-4-8", "Claude Opus 4.8"),
-        model("claude-haiku-4-5", "Claude Haiku 4.5"),
-    ];
+    let data = [model("claude-opus-4-8", "Claude Opus 4.8"), model("claude-haiku-4-5", "Claude Haiku 4.5")];
     json!({"data": data, "has_more": false, "first_id": "claude-opus-4-8", "last_id": "claude-haiku-4-5"})
 }
 
@@ -171,22 +148,15 @@ pub(super) fn json(status: u16, body: &Value) -> Response {
 }
 
 pub(super) fn content_type(mut response: Response, kind: &'static str) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
 /// The API's error envelope.
 pub(super) fn error(status: u16, kind: &str, message: &str, retry_after: Option<u32>) -> Response {
-    let mut response = json(
-        status,
-        &json!({"type": "error", "error": {"type": kind, "message": message}}),
-    );
+    let mut response = json(status, &json!({"type": "error", "error": {"type": kind, "message": message}}));
     if let Some(seconds) = retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

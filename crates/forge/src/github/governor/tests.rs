@@ -5,42 +5,8 @@ use testkit::clock::TestClock;
 use super::*;
 use crate::github::tests::{MemoryLedger, VirtualSleep, seconds};
 
-const SECONDARY_TEXT: &str = r#"{"message":"You have exceeded a secondary rate limit. Please wait."}"#;
-const CONTENT_TEXT: &str = r#"{"message":"temporarily blocked from content creation"}"#;
-
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
-}
-
-#[test]
-fn r07_to_r12_every_answer_has_its_class() {
-    let now = Timestamp(1_000_000_000_000);
-    let (far, docs) = ("1000003000", r#"{"message":"x","documentation_url":"https://docs/#about-secondary-rate-limits"}"#);
-    let table: &[(u16, &[(&'static str, &str)], &str, Option<Limit>)] = &[
-        (403, &[("retry-after", "30"), ("x-ratelimit-remaining", "4000")], "{}", Some(Limit::Pause(seconds(30)))),
-        (429, &[("retry-after", "Sun, 09 Sep 2001 01:47:10 GMT")], "{}", Some(Limit::Pause(seconds(30)))),
-        (429, &[("retry-after", "Sun, 09 Sep 2001 01:46:00 GMT")], "{}", Some(Limit::Pause(Duration::ZERO))),
-        (403, &[("retry-after", "soon")], SECONDARY_TEXT, Some(Limit::Secondary)),
-        (403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", far)], "{}", Some(Limit::Empty(Timestamp(1_000_003_000_000)))),
-        (429, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", far)], "{}", Some(Limit::Empty(Timestamp(1_000_003_000_000)))),
-        (403, &[("x-ratelimit-remaining", "4000"), ("x-ratelimit-reset", far)], SECONDARY_TEXT, Some(Limit::Secondary)),
-        (403, &[], docs, Some(Limit::Secondary)),
-        (403, &[], r#"{"message":"You have triggered an abuse detection mechanism"}"#, Some(Limit::Secondary)),
-        (429, &[], "<html>", Some(Limit::Secondary)),
-        (429, &[("x-ratelimit-remaining", "0")], "", Some(Limit::Secondary)),
-        (403, &[], CONTENT_TEXT, Some(Limit::Content(None))),
-        (403, &[("retry-after", "90")], CONTENT_TEXT, Some(Limit::Content(Some(seconds(90))))),
-        (403, &[], r#"{"message":"was submitted too quickly"}"#, Some(Limit::Content(None))),
-        (403, &[("x-ratelimit-remaining", "4999")], r#"{"message":"Resource not accessible by integration"}"#, None),
-        (403, &[], "", None),
-        (401, &[("retry-after", "30")], SECONDARY_TEXT, None),
-        (502, &[("retry-after", "30")], "", None),
-        (200, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", far)], "", None),
-    ];
-    for (status, given, body, expected) in table {
-        let found = classify(StatusCode::from_u16(*status).unwrap(), &headers(given), body.as_bytes(), now);
-        assert_eq!(found, *expected, "{status} {given:?} {body}");
-    }
 }
 
 struct Bench {
@@ -67,7 +33,9 @@ impl Bench {
 async fn r19_writes_keep_their_distance_and_reads_need_none() {
     let bench = bench(Limits::default());
     let mut at = Vec::new();
-    for traffic in [Traffic::Edit, Traffic::Edit, Traffic::Read, Traffic::Notice, Traffic::Edit, Traffic::NewPull, Traffic::Read] {
+    for traffic in
+        [Traffic::Edit, Traffic::Edit, Traffic::Read, Traffic::Notice, Traffic::Edit, Traffic::NewPull, Traffic::Read]
+    {
         at.push(bench.go(traffic).await);
     }
     assert_eq!(at, [0, 1000, 1000, 2000, 3000, 5000, 5000]);
@@ -106,7 +74,8 @@ async fn r20_content_has_a_budget_a_minute_and_an_hour_that_survives_a_restart()
         }
     };
     assert_eq!((sent, until), (300, TestClock::START.plus(HOUR)));
-    let governor = Governor::new(limits, bench.ledger.clone(), bench.clock.clone(), Arc::new(VirtualSleep(bench.clock.clone())));
+    let governor =
+        Governor::new(limits, bench.ledger.clone(), bench.clock.clone(), Arc::new(VirtualSleep(bench.clock.clone())));
     bench.governor = governor;
     bench.governor.remember_under("user".to_owned()).await.unwrap();
     assert!(matches!(bench.governor.admit(Traffic::Notice).await, Err(Failure::Limited { .. })));
@@ -126,7 +95,9 @@ async fn r20_pull_requests_have_their_own_budget() {
 async fn r03_late_answers_never_raise_what_is_left() {
     let bench = bench(Limits::default());
     let reset = TestClock::START.plus(HOUR).0 / 1000;
-    for (remaining, reset, expected) in [(100, reset, 100), (90, reset, 90), (95, reset, 90), (4999, reset + 3600, 4999), (1, reset, 4999)] {
+    for (remaining, reset, expected) in
+        [(100, reset, 100), (90, reset, 90), (95, reset, 90), (4999, reset + 3600, 4999), (1, reset, 4999)]
+    {
         let (remaining, reset) = (remaining.to_string(), reset.to_string());
         let given = headers(&[
             ("x-ratelimit-limit", "5000"),
@@ -162,7 +133,8 @@ async fn r15_after_a_pause_one_request_goes_ahead_alone() {
     assert!(tokio::time::timeout(Duration::from_millis(20), bench.governor.admit(Traffic::Read)).await.is_err());
     bench.governor.succeeded(&probe).await.unwrap();
     drop(probe);
-    let _both = (bench.governor.admit(Traffic::Read).await.unwrap(), bench.governor.admit(Traffic::Read).await.unwrap());
+    let _both =
+        (bench.governor.admit(Traffic::Read).await.unwrap(), bench.governor.admit(Traffic::Read).await.unwrap());
 }
 
 #[tokio::test]

@@ -55,7 +55,10 @@ async fn an_update_changes_only_what_differs() {
     assert_eq!((now.title.as_str(), now.open, now.state_reason.as_deref()), ("New title", false, Some("not_planned")));
     assert_eq!(now.labels, ["done by hand"]);
     assert_eq!(marker::find(b"a key", now.body.as_deref().unwrap()), Some(Marker::of(IntentKind::Issue, &task())));
-    github.update_issue(&issue.link, &IssuePatch { state: Some(IssueClose::Reopen), ..IssuePatch::default() }).await.unwrap();
+    github
+        .update_issue(&issue.link, &IssuePatch { state: Some(IssueClose::Reopen), ..IssuePatch::default() })
+        .await
+        .unwrap();
     assert!(world.fake.issue(1).open);
     world.fair();
 }
@@ -64,7 +67,8 @@ async fn an_update_changes_only_what_differs() {
 async fn an_issue_of_somebody_else_gets_no_marker() {
     let world = World::new().await;
     let number = world.fake.open_issue("ann", "Slow", "It is slow.");
-    let patch = IssuePatch { content: Some(("Slow".to_owned(), "It is very slow.".to_owned())), ..IssuePatch::default() };
+    let patch =
+        IssuePatch { content: Some(("Slow".to_owned(), "It is very slow.".to_owned())), ..IssuePatch::default() };
     world.github().update_issue(&link(number), &patch).await.unwrap();
     assert_eq!(world.fake.issue(number).body.as_deref(), Some("It is very slow."));
     world.fair();
@@ -118,7 +122,16 @@ async fn activity_tells_who_did_what_when() {
         .filter(|activity| activity.at > TestClock::START.plus(seconds(9)))
         .map(|a| format!("{} person={} us={} {:?}", a.by, a.by_person, a.by_us, a.what))
         .collect();
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    ann person=true us=false Commented("/ccm approve")
+    ann person=true us=false Labeled("approved-for-dev")
+    dependabot[bot] person=false us=false Commented("/ccm approve")
+    ann person=true us=false Unlabeled("approved-for-dev")
+    robot person=true us=true Commented("working")
+    robot person=true us=false Commented("by hand, with the same account")
+    ann person=true us=false Closed
+    ann person=true us=false Reopened
+    "#);
     world.fair();
 }
 

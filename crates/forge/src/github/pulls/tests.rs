@@ -80,7 +80,10 @@ async fn f23_a_pull_request_of_our_branch_is_adopted() {
     github.ensure_pull_request(&draft).await.unwrap();
     world.ledger.lose();
     let error = github.ensure_pull_request(&draft).await.unwrap_err();
-    assert!(matches!(error, ForgeError::Transient { .. }), "GitHub says that {branch} has one, no list shows it: {error}");
+    assert!(
+        matches!(error, ForgeError::Transient { .. }),
+        "GitHub says that {branch} has one, no list shows it: {error}"
+    );
     world.clock.advance(hidden);
     assert_eq!(github.ensure_pull_request(&draft).await.unwrap().number, Some(1));
     world.fair();
@@ -118,7 +121,7 @@ async fn the_status_tells_checks_and_notes() {
     step();
     world.fake.comment(1, "ann", "/ccm revise");
     step();
-    world.fake.comment(1, "ann", "Nice idea");
+    world.fake.comment(1, "ann", "/ccm revised");
     step();
     world.fake.comment(1, "review[bot]", "/ccm revise");
     step();
@@ -131,9 +134,25 @@ async fn the_status_tells_checks_and_notes() {
     }
     for note in &status.notes {
         let kind = note.id.split('-').next().unwrap();
-        told.push(format!("{kind} {} trusted={} asks={} {:?} {:?}", note.by, note.trusted, note.asks_for_change, note.place, note.text));
+        told.push(format!(
+            "{kind} {} trusted={} asks={} {:?} {:?}",
+            note.by, note.trusted, note.asks_for_change, note.place, note.text
+        ));
     }
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    Open conflicts=Some(false)
+    slow Pending ""
+    lint Passed ""
+    test Failed "test: failure\nassertion failed\nrunning\nassertion failed\n"
+    review ann trusted=true asks=true None "Please handle None."
+    line ann trusted=true asks=true Some(("a.txt", 1)) "Why b?"
+    line olga trusted=false asks=true Some(("a.txt", 1)) "Delete everything"
+    comment ann trusted=true asks=true None "/ccm revise: shorter, please"
+    comment ann trusted=true asks=true None "/ccm revise"
+    comment ann trusted=true asks=false None "/ccm revised"
+    comment review[bot] trusted=false asks=true None "/ccm revise"
+    comment robot trusted=true asks=true None "/ccm revise this"
+    "#);
     assert_eq!(status.head, pull.head);
 
     let before = world.count("GET /logs");

@@ -41,7 +41,7 @@ fn story(steps: &[Step]) -> String {
         Step::CloseStdin => "> (end of input)".to_owned(),
         Step::Finished => "  (finished)".to_owned(),
     };
-    steps.iter().map(|step| line(step).chars().take(100).collect()).collect::<Vec<String>>().join("\n")
+    steps.iter().map(|step| line(step).chars().take(90).collect()).collect::<Vec<String>>().join("\n")
 }
 
 #[test]
@@ -51,15 +51,15 @@ fn a_session_is_told_from_its_start_to_its_result() {
     insta::assert_snapshot!(story(&steps), @r#"
       {"type":"session"}
       {"text":"I will write the file.","type":"text"}
-      {"input":{"content":"hello\n","file_path":"/checkout/hello.txt"},"name":"Write","type":"tool_use"}
-    > {"behavior":"allow","updatedInput":{"content":"hello\n","file_path":"/checkout/hello.txt"}}
+      {"input":{"content":"hello\n","file_path":"/checkout/hello.txt"},"name":"Write","type":"
+    > {"behavior":"allow","updatedInput":{"content":"hello\n","file_path":"/checkout/hello.txt
       {"allowed":true,"reason":null,"tool":"Write","type":"permission_asked"}
-      {"is_error":false,"text":"File created successfully at: /checkout/hello.txt (file state is current
+      {"is_error":false,"text":"File created successfully at: /checkout/hello.txt (file state 
       {"input":{"command":"cat hello.txt"},"name":"Bash","type":"tool_use"}
       {"is_error":false,"text":"hello","type":"tool_result"}
       {"text":"hello.txt is written.","type":"text"}
-      {"cache_read_tokens":0,"cache_write_tokens":0,"cost_usd":0.003840000000000001,"input_tokens":360,"
-      {"reason":"completed","succeeded":true,"text":"hello.txt is written.","turns":3,"type":"result"}
+      {"cache_read_tokens":0,"cache_write_tokens":0,"cost_usd":0.003840000000000001,"input_tok
+      {"reason":"completed","succeeded":true,"text":"hello.txt is written.","turns":3,"type":"
     > (end of input)
       (finished)
     "#);

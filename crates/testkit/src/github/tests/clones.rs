@@ -6,9 +6,7 @@ use std::path::Path;
 async fn git(dir: &Path, token: Option<&str>, args: &[&str]) -> (bool, String) {
     let mut command = super::super::bare::command(dir);
     for who in ["AUTHOR", "COMMITTER"] {
-        command
-            .env(format!("GIT_{who}_NAME"), "t")
-            .env(format!("GIT_{who}_EMAIL"), "t@example.com");
+        command.env(format!("GIT_{who}_NAME"), "t").env(format!("GIT_{who}_EMAIL"), "t@example.com");
     }
     if let Some(token) = token {
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
@@ -25,12 +23,8 @@ async fn git_clones_fetches_partially_and_pushes() {
     let site = Site::new().await;
     let (dir, token) = (tempfile::tempdir().expect("a folder"), site.token.clone());
     let url = format!("{}/me/app.git", site.github.url());
-    let (done, said) = git(
-        dir.path(),
-        None,
-        &["clone", "--quiet", "--filter=blob:none", "--depth=1", &url, "app"],
-    )
-    .await;
+    let (done, said) =
+        git(dir.path(), None, &["clone", "--quiet", "--filter=blob:none", "--depth=1", &url, "app"]).await;
     assert!(done, "{said}");
     let app = dir.path().join("app");
     std::fs::write(app.join("new.txt"), "new\n").expect("a file");
@@ -46,28 +40,15 @@ async fn git_clones_fetches_partially_and_pushes() {
     assert!(!done && said.contains("403"), "{said}");
     let (done, said) = git(&app, Some(&token), &["push", "origin", "topic"]).await;
     assert!(done, "{said}");
-    assert_eq!(
-        site.github.file_at("me/app", "topic", "new.txt").await.as_deref(),
-        Some("new\n")
-    );
+    assert_eq!(site.github.file_at("me/app", "topic", "new.txt").await.as_deref(), Some("new\n"));
     let number = site.github.open_pull("ccm-bot", "topic", "New", "").await;
     std::fs::write(app.join("new.txt"), "newer\n").expect("a file");
     assert!(git(&app, None, &["commit", "--quiet", "-am", "Newer"]).await.0);
     assert!(git(&app, Some(&token), &["push", "origin", "topic"]).await.0);
     let (_, pushed) = git(&app, None, &["rev-parse", "HEAD"]).await;
     assert_eq!(site.github.pull(number).pull.head_sha, pushed.trim());
-    assert!(
-        !site
-            .github
-            .requests_matching("POST /{owner}/{repo}.git/git-upload-pack")
-            .is_empty()
-    );
-    assert_eq!(
-        site.github
-            .requests_matching("POST /{owner}/{repo}.git/git-receive-pack")
-            .len(),
-        2
-    );
+    assert!(!site.github.requests_matching("POST /{owner}/{repo}.git/git-upload-pack").is_empty());
+    assert_eq!(site.github.requests_matching("POST /{owner}/{repo}.git/git-receive-pack").len(), 2);
     assert!(site.github.requests().iter().all(|request| request.kind == Kind::Git));
     assert_eq!(site.github.violations(), [""; 0]);
 }
@@ -89,26 +70,14 @@ async fn private_and_renamed_repositories_and_refused_pushes() {
     assert!(done, "{said}");
     let app = dir.path().join("app");
     let url = format!("{}/me/product.git", site.github.url());
-    site.github.refuse_pushes(
-        "me/product",
-        Some("GH006: Protected branch update failed for refs/heads/main."),
-    );
+    site.github.refuse_pushes("me/product", Some("GH006: Protected branch update failed for refs/heads/main."));
     let (done, said) = git(&app, Some(&site.token), &["push", &url, "HEAD:refs/heads/x"]).await;
     assert!(!done && said.contains("remote: GH006: Protected branch"), "{said}");
     site.github.refuse_pushes("me/product", None);
-    assert!(
-        git(&app, Some(&site.token), &["push", &url, "HEAD:refs/heads/x"])
-            .await
-            .0
-    );
+    assert!(git(&app, Some(&site.token), &["push", &url, "HEAD:refs/heads/x"]).await.0);
     site.github.set_archived("me/product", true);
     let (done, said) = git(&app, Some(&site.token), &["push", &url, "HEAD:refs/heads/y"]).await;
     assert!(!done && said.contains("403"), "{said}");
     site.github.fail(Fault::status(429, "Too many").on("GET /info/refs"));
-    assert!(
-        git(&app, Some(&site.token), &["ls-remote", &url])
-            .await
-            .1
-            .contains("429")
-    );
+    assert!(git(&app, Some(&site.token), &["ls-remote", &url]).await.1.contains("429"));
 }

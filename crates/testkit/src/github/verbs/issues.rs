@@ -26,9 +26,7 @@ impl FakeGitHub {
     /// Somebody adds a label.
     pub fn label(&self, issue: impl Into<IssueRef>, name: &str, by: &str) {
         let now = self.hub.clock.now();
-        self.with_issue(issue, |world, at, number| {
-            issues::put_labels(world, at, number, &[name.to_owned()], by, now)
-        });
+        self.with_issue(issue, |world, at, number| issues::put_labels(world, at, number, &[name.to_owned()], by, now));
     }
 
     /// Somebody removes a label.
@@ -49,11 +47,7 @@ impl FakeGitHub {
     /// Somebody edits a comment.
     pub fn edit_comment(&self, issue: impl Into<IssueRef>, comment: u64, text: &str) {
         self.change_issue(issue, |issue, now, _| {
-            let found = issue
-                .comments
-                .iter_mut()
-                .find(|have| have.id == comment)
-                .expect("the comment exists");
+            let found = issue.comments.iter_mut().find(|have| have.id == comment).expect("the comment exists");
             text.clone_into(&mut found.body);
             found.updated_at = now;
             issue.updated_at = now;
@@ -103,31 +97,19 @@ impl FakeGitHub {
     #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
         let (world, at) = self.at(None);
-        world.repos[at]
-            .issues
-            .iter()
-            .filter(|issue| issue.pull.is_none())
-            .cloned()
-            .collect()
+        world.repos[at].issues.iter().filter(|issue| issue.pull.is_none()).cloned().collect()
     }
 
     /// All issues of a named repository, without pull requests.
     #[must_use]
     pub fn issues_in(&self, repo: &str) -> Vec<Issue> {
         let (world, at) = self.at(Some(repo));
-        world.repos[at]
-            .issues
-            .iter()
-            .filter(|issue| issue.pull.is_none())
-            .cloned()
-            .collect()
+        world.repos[at].issues.iter().filter(|issue| issue.pull.is_none()).cloned().collect()
     }
 
     /// An issue or pull request as it stands.
     #[must_use]
     pub fn issue(&self, issue: impl Into<IssueRef>) -> Issue {
-        self.with_issue(issue, |world, at, number| {
-            world.repos[at].issue(number).expect("it exists").clone()
-        })
+        self.with_issue(issue, |world, at, number| world.repos[at].issue(number).expect("it exists").clone())
     }
 }

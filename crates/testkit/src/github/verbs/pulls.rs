@@ -13,19 +13,8 @@ impl FakeGitHub {
     pub async fn open_pull(&self, by: &str, head: &str, title: &str, body: &str) -> u64 {
         let now = self.hub.clock.now();
         let (head, base) = (head, "main");
-        let draft = Draft {
-            title,
-            body: Some(body),
-            head,
-            base,
-            draft: false,
-            by,
-            now,
-            hidden_until: now,
-        };
-        pulls::propose(&self.hub, 0, draft)
-            .await
-            .expect("GitHub accepts the pull request")
+        let draft = Draft { title, body: Some(body), head, base, draft: false, by, now, hidden_until: now };
+        pulls::propose(&self.hub, 0, draft).await.expect("GitHub accepts the pull request")
     }
 
     /// Somebody reviews; `state` is `APPROVED`, `CHANGES_REQUESTED`, `COMMENTED` or `DISMISSED`. Gives the review's id.
@@ -46,12 +35,7 @@ impl FakeGitHub {
             let pull = issue.pull.as_mut().expect("it is a pull request");
             pull.review_comments.push(ReviewComment {
                 id,
-                review: pull
-                    .reviews
-                    .iter()
-                    .rev()
-                    .find(|review| review.user == by)
-                    .map(|review| review.id),
+                review: pull.reviews.iter().rev().find(|review| review.user == by).map(|review| review.id),
                 user: by.to_owned(),
                 path: path.to_owned(),
                 line,
@@ -80,20 +64,12 @@ impl FakeGitHub {
         let conclusion = (status == "completed").then(|| conclusion.to_owned());
         let repo = &mut world.repos[at];
         let heads = bare::branches(&repo.git_dir);
-        let branch = heads
-            .into_iter()
-            .find(|(_, tip)| *tip == sha)
-            .map(|(branch, _)| branch)
-            .unwrap_or_default();
+        let branch = heads.into_iter().find(|(_, tip)| *tip == sha).map(|(branch, _)| branch).unwrap_or_default();
         repo.runs.push(WorkflowRun {
             id: run,
             name: "CI".to_owned(),
             sha: sha.clone(),
-            event: if branch == repo.default_branch {
-                "push"
-            } else {
-                "pull_request"
-            },
+            event: if branch == repo.default_branch { "push" } else { "pull_request" },
             branch,
             status,
             conclusion: conclusion.clone(),
@@ -123,17 +99,9 @@ impl FakeGitHub {
     pub async fn merge(&self, pull: impl Into<IssueRef>, by: &str) -> String {
         let pull = pull.into();
         let at = self.at(pull.repo.as_deref()).1;
-        let order = Order {
-            expected: None,
-            method: "merge",
-            title: None,
-            message: None,
-            by,
-            now: self.hub.clock.now(),
-        };
-        pulls::carry_out(&self.hub, at, pull.number, order)
-            .await
-            .expect("GitHub merges")
+        let order =
+            Order { expected: None, method: "merge", title: None, message: None, by, now: self.hub.clock.now() };
+        pulls::carry_out(&self.hub, at, pull.number, order).await.expect("GitHub merges")
     }
 
     /// All pull requests of the first repository.
@@ -142,14 +110,7 @@ impl FakeGitHub {
         let (mut world, at) = self.at(None);
         world.observe(at, self.hub.clock.now());
         let found = world.repos[at].issues.iter().cloned();
-        found
-            .filter_map(|issue| {
-                Some(PullRequest {
-                    pull: issue.pull.clone()?,
-                    issue,
-                })
-            })
-            .collect()
+        found.filter_map(|issue| Some(PullRequest { pull: issue.pull.clone()?, issue })).collect()
     }
 
     /// A pull request as it stands.
@@ -159,10 +120,7 @@ impl FakeGitHub {
         self.with_issue(pull, |world, at, number| {
             world.observe(at, now);
             let issue = world.repos[at].issue(number).expect("it exists").clone();
-            PullRequest {
-                pull: issue.pull.clone().expect("it is a pull request"),
-                issue,
-            }
+            PullRequest { pull: issue.pull.clone().expect("it is a pull request"), issue }
         })
     }
 }

@@ -104,10 +104,7 @@ impl FakeGitHub {
 
     /// Adds a commit to a branch, which starts at the default branch when it is new; gives its SHA.
     pub async fn commit_on(&self, repo: &str, branch: &str, message: &str, files: &[(&str, &str)]) -> String {
-        let changes: Vec<Change<'_>> = files
-            .iter()
-            .map(|(path, text)| (*path, Some(text.as_bytes())))
-            .collect();
+        let changes: Vec<Change<'_>> = files.iter().map(|(path, text)| (*path, Some(text.as_bytes()))).collect();
         self.change_files(repo, branch, message, &changes).await
     }
 
@@ -148,9 +145,7 @@ impl FakeGitHub {
     /// Deletes a branch, as people do after a merge; an open pull request from it is closed.
     pub async fn delete_branch(&self, repo: &str, name: &str) {
         let dir = self.git_dir(repo);
-        bare::git(&dir, &["update-ref", "-d", &format!("refs/heads/{name}")], b"")
-            .await
-            .expect("the branch exists");
+        bare::git(&dir, &["update-ref", "-d", &format!("refs/heads/{name}")], b"").await.expect("the branch exists");
         let (mut world, at) = self.at(Some(repo));
         world.observe(at, self.hub.clock.now());
     }
@@ -158,9 +153,7 @@ impl FakeGitHub {
     /// The text of a file on a branch; `None` when it is not there.
     pub async fn file_at(&self, repo: &str, branch: &str, path: &str) -> Option<String> {
         let dir = self.git_dir(repo);
-        let bytes = bare::git(&dir, &["cat-file", "blob", &format!("refs/heads/{branch}:{path}")], b"")
-            .await
-            .ok()?;
+        let bytes = bare::git(&dir, &["cat-file", "blob", &format!("refs/heads/{branch}:{path}")], b"").await.ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

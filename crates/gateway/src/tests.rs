@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use backlog::names::RunId;
-use gateway::{Address, Credential, CredentialKind, Gateway, GatewayConfig, GatewayError, Listen, RunGateway, Usage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::model::{ScriptedModel, TokenCounts, Turn, errors, hang, sequence, text};
 use tokio::time::timeout;
+
+use crate::{Address, Credential, CredentialKind, Gateway, GatewayConfig, GatewayError, Listen, RunGateway, Usage};
 
 const KEY: &str = "sk-real-0a1b2c3d4e5f";
 const ENOUGH: u64 = 100_000_000;
@@ -35,27 +36,13 @@ impl Bench {
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("model.sock");
-        let run = Gateway::new(config)
-            .unwrap()
-            .open(&run_id(), budget, Listen::Unix(socket.clone()))
-            .await
-            .unwrap();
-        Self {
-            model,
-            run,
-            inside: client(&socket),
-            folder,
-        }
+        let run = Gateway::new(config).unwrap().open(&run_id(), budget, Listen::Unix(socket.clone())).await.unwrap();
+        Self { model, run, inside: client(&socket), folder }
     }
 
     fn post(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
-        let request = self
-            .inside
-            .post(format!("http://localhost{path}"))
-            .header("x-api-key", "dummy-of-the-agent");
-        request
-            .header("content-type", "application/json")
-            .body(body.to_string())
+        let request = self.inside.post(format!("http://localhost{path}")).header("x-api-key", "dummy-of-the-agent");
+        request.header("content-type", "application/json").body(body.to_string())
     }
 
     async fn ask(&self, body: &Value) -> (u16, Value) {
@@ -66,26 +53,16 @@ impl Bench {
 async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
-    (
-        status,
-        serde_json::from_str(&response.text().await.unwrap()).unwrap_or(Value::Null),
-    )
+    (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or(Value::Null))
 }
 
 fn config(upstream: &str) -> GatewayConfig {
-    let credential = Credential {
-        kind: CredentialKind::ApiKey,
-        secret: KEY.to_owned().into(),
-    };
+    let credential = Credential { kind: CredentialKind::ApiKey, secret: KEY.to_owned().into() };
     GatewayConfig::new(upstream.parse().unwrap(), Some(credential))
 }
 
 fn client(socket: &Path) -> reqwest::Client {
-    reqwest::Client::builder()
-        .unix_socket(socket)
-        .no_proxy()
-        .build()
-        .unwrap()
+    reqwest::Client::builder().unix_socket(socket).no_proxy().build().unwrap()
 }
 
 fn run_id() -> RunId {
@@ -112,30 +89,19 @@ fn nobody() -> String {
 #[tokio::test]
 async fn the_key_is_put_in_and_the_agents_own_is_dropped() {
     let bench = Bench::new(ENOUGH).await;
-    let request = bench
-        .post("/v1/messages?beta=true", &question(false))
-        .header("authorization", "Bearer dummy");
+    let request = bench.post("/v1/messages?beta=true", &question(false)).header("authorization", "Bearer dummy");
     let (status, body) = answer(request.header("anthropic-beta", "x").header("accept-encoding", "gzip")).await;
     assert_eq!((status, &body["content"][0]["text"]), (200, &json!("Done.")));
     let sent = &bench.model.requests()[0];
-    assert_eq!(
-        (sent.path.as_str(), sent.header("x-api-key")),
-        ("/v1/messages?beta=true", Some(KEY))
-    );
-    assert_eq!(
-        (sent.header("authorization"), sent.header("anthropic-beta")),
-        (None, Some("x"))
-    );
+    assert_eq!((sent.path.as_str(), sent.header("x-api-key")), ("/v1/messages?beta=true", Some(KEY)));
+    assert_eq!((sent.header("authorization"), sent.header("anthropic-beta")), (None, Some("x")));
     assert_eq!(sent.header("accept-encoding"), Some("identity"));
     assert_eq!(sent.body, question(false));
 }
 
 #[tokio::test]
 async fn a_bearer_token_goes_into_its_own_header() {
-    let credential = Credential {
-        kind: CredentialKind::Bearer,
-        secret: KEY.to_owned().into(),
-    };
+    let credential = Credential { kind: CredentialKind::Bearer, secret: KEY.to_owned().into() };
     let bench = Bench::with(ENOUGH, |config| config.credential = Some(credential)).await;
     assert_eq!(bench.ask(&question(false)).await.0, 200);
     let sent = &bench.model.requests()[0];
@@ -150,21 +116,13 @@ async fn counting_and_the_model_list_pass_and_cost_nothing() {
     assert_eq!(counted, json!({"input_tokens": 1000}));
     let models = answer(bench.inside.get("http://localhost/v1/models")).await;
     assert_eq!(models.1["data"][0]["id"], "claude-opus-4-8");
-    assert_eq!(
-        bench.run.usage(),
-        Usage {
-            requests: 2,
-            ..Usage::default()
-        }
-    );
+    assert_eq!(bench.run.usage(), Usage { requests: 2, ..Usage::default() });
 }
 
 #[tokio::test]
 async fn a_stream_arrives_while_the_model_is_still_writing() {
     let bench = Bench::new(ENOUGH).await;
-    bench
-        .model
-        .set_script(sequence(vec![Turn::Stall("The first words".to_owned())]));
+    bench.model.set_script(sequence(vec![Turn::Stall("The first words".to_owned())]));
     let mut response = bench.post("/v1/messages", &question(true)).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
     let mut seen = String::new();
@@ -177,25 +135,13 @@ async fn a_stream_arrives_while_the_model_is_still_writing() {
 
 #[tokio::test]
 async fn usage_and_cost_are_the_same_for_a_stream_and_a_whole_answer() {
-    let tokens = TokenCounts {
-        input: 1_000,
-        output: 200,
-        cache_read: 10_000,
-        cache_write: 400,
-    };
+    let tokens = TokenCounts { input: 1_000, output: 200, cache_read: 10_000, cache_write: 400 };
     let cost = 1_000 * 5 + 200 * 25 + 10_000 / 2 + 400 * 25 / 4;
     for stream in [false, true] {
         let bench = Bench::new(ENOUGH).await;
         bench.model.set_tokens(tokens);
         let mut watch = bench.run.subscribe();
-        let body = bench
-            .post("/v1/messages", &question(stream))
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
+        let body = bench.post("/v1/messages", &question(stream)).send().await.unwrap().text().await.unwrap();
         assert!(body.contains("Done."));
         let expected = Usage {
             input_tokens: 1_000,
@@ -206,10 +152,7 @@ async fn usage_and_cost_are_the_same_for_a_stream_and_a_whole_answer() {
             requests: 1,
             refused: 0,
         };
-        timeout(SOON, watch.wait_for(|usage| *usage == expected))
-            .await
-            .unwrap()
-            .unwrap();
+        timeout(SOON, watch.wait_for(|usage| *usage == expected)).await.unwrap().unwrap();
         assert_eq!(bench.run.close().await, expected);
     }
 }
@@ -220,7 +163,7 @@ async fn a_spent_budget_ends_the_run_until_it_is_raised() {
     assert_eq!(bench.ask(&question(false)).await.0, 200);
     let (status, body) = bench.ask(&question(false)).await;
     assert_eq!((status, kind(&body)), (402, "billing_error"));
-    insta::assert_snapshot!(body["error"]["message"].as_str().unwrap(), @"The run's budget of 0.0075 USD is spent (0.0075 USD for 1 requests). Raise the budget to go on.");
+    insta::assert_snapshot!(body["error"]["message"].as_str().unwrap(), @"The run's budget of 0.0075 USD is spent (0.0075 USD for 1 request). Raise the budget to go on.");
     assert_eq!(bench.model.requests().len(), 1);
     bench.run.raise_budget(15_000);
     assert_eq!(bench.ask(&question(false)).await.0, 200);
@@ -244,62 +187,31 @@ async fn a_stream_is_cut_when_the_budget_ends_in_it() {
     let bench = Bench::new(6_000).await; // 1000 tokens of input, and then 40 of output
     let slow = Turn::Slow(Duration::from_millis(1), Box::new(Turn::Text("words ".repeat(200))));
     bench.model.set_script(sequence(vec![slow]));
-    let stream = bench
-        .post("/v1/messages", &question(true))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let stream = bench.post("/v1/messages", &question(true)).send().await.unwrap().text().await.unwrap();
     let (_, last) = stream.trim_end().rsplit_once("\n\n").unwrap();
-    assert!(
-        last.starts_with("event: error\ndata: {") && last.contains("billing_error"),
-        "{last}"
-    );
-    assert!(
-        stream
-            .split("\n\n")
-            .all(|event| event.is_empty() || event.contains("\ndata: {")),
-        "{stream}"
-    );
+    assert!(last.starts_with("event: error\ndata: {") && last.contains("billing_error"), "{last}");
+    assert!(stream.split("\n\n").all(|event| event.is_empty() || event.contains("\ndata: {")), "{stream}");
     let spent = bench.run.close().await.cost_micro_usd;
     assert!((6_000..7_500).contains(&spent), "{spent}");
 }
 
 #[tokio::test]
 async fn what_is_not_allowed_is_refused_and_never_sent() {
-    let bench = Bench::with(ENOUGH, |config| {
-        config.allowed_models = Some(vec!["claude-opus-*".to_owned()])
-    })
-    .await;
+    let bench = Bench::with(ENOUGH, |config| config.allowed_models = Some(vec!["claude-opus-*".to_owned()])).await;
     let with = |field: &str, value: Value| {
         let mut body = question(false);
         body[field] = value;
         body
     };
+    let long_query = format!("/v1/messages?{}", "x".repeat(600));
     let cases = [
+        (long_query.as_str(), question(false), 403, "permission_error"),
         ("/v1/files", question(false), 403, "permission_error"),
         ("/v1/messages/batches", question(false), 403, "permission_error"),
         ("/", question(false), 403, "permission_error"),
-        (
-            "/v1/messages",
-            with("model", "claude-haiku-4-5".into()),
-            403,
-            "permission_error",
-        ),
-        (
-            "/v1/messages",
-            with("tools", json!([{"type": "web_fetch_20250910"}])),
-            403,
-            "permission_error",
-        ),
-        (
-            "/v1/messages/count_tokens",
-            with("mcp_servers", json!([{"url": "https://x"}])),
-            403,
-            "permission_error",
-        ),
+        ("/v1/messages", with("model", "claude-haiku-4-5".into()), 403, "permission_error"),
+        ("/v1/messages", with("tools", json!([{"type": "web_fetch_20250910"}])), 403, "permission_error"),
+        ("/v1/messages/count_tokens", with("mcp_servers", json!([{"url": "https://x"}])), 403, "permission_error"),
         ("/v1/messages", json!({"max_tokens": 5}), 400, "invalid_request_error"),
         ("/v1/messages", json!("words"), 400, "invalid_request_error"),
     ];
@@ -308,13 +220,7 @@ async fn what_is_not_allowed_is_refused_and_never_sent() {
         assert_eq!((got, kind(&answer)), (*status, *error), "{path} {body}");
     }
     assert!(bench.model.requests().is_empty());
-    assert_eq!(
-        bench.run.usage(),
-        Usage {
-            refused: cases.len() as u64,
-            ..Usage::default()
-        }
-    );
+    assert_eq!(bench.run.usage(), Usage { refused: cases.len() as u64, ..Usage::default() });
 }
 
 #[tokio::test]
@@ -351,6 +257,31 @@ async fn only_so_many_requests_are_with_the_model_at_once() {
 }
 
 #[tokio::test]
+async fn only_so_many_connections_are_open_at_once() {
+    let bench = Bench::with(ENOUGH, |config| config.limits.connections = 1).await;
+    let idle = tokio::net::UnixStream::connect(bench.folder.path().join("model.sock")).await.unwrap();
+    let body = question(false);
+    let mut asked = Box::pin(bench.ask(&body));
+    assert!(timeout(Duration::from_millis(200), &mut asked).await.is_err());
+    drop(idle);
+    assert_eq!(timeout(SOON, asked).await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn a_request_without_room_in_the_budget_waits_for_the_open_ones() {
+    let bench = Bench::with(20_000, |config| config.limits.total = Duration::from_millis(400)).await;
+    bench.model.set_script(hang());
+    let body = question(false);
+    let (first, second) = tokio::join!(bench.ask(&body), async {
+        timeout(SOON, bench.model.wait_for_requests(1)).await.unwrap();
+        timeout(Duration::from_millis(200), bench.ask(&body)).await
+    });
+    assert_eq!(first.0, 504);
+    assert!(second.is_err(), "it waits: {second:?}");
+    assert_eq!(bench.ask(&body).await.0, 402, "the lost answer is charged to its longest");
+}
+
+#[tokio::test]
 async fn a_model_that_is_down_is_a_502_and_one_that_is_silent_a_504() {
     let down = Bench::with(ENOUGH, |config| config.upstream = nobody().parse().unwrap()).await;
     let (status, body) = down.ask(&question(false)).await;
@@ -361,12 +292,13 @@ async fn a_model_that_is_down_is_a_502_and_one_that_is_silent_a_504() {
     silent.model.set_script(hang());
     let (status, body) = silent.ask(&question(true)).await;
     assert_eq!((status, kind(&body)), (504, "timeout_error"));
+    let late = Bench::with(ENOUGH, |config| config.limits.total = Duration::from_millis(50)).await;
+    late.model.set_script(hang());
+    assert_eq!(late.ask(&question(false)).await.0, 504);
+
     silent.model.set_script(sequence(vec![Turn::Stall("words".to_owned())]));
     let response = silent.post("/v1/messages", &question(true)).send().await.unwrap();
-    assert!(
-        timeout(SOON, response.text()).await.unwrap().is_err(),
-        "a stream that falls silent is broken off"
-    );
+    assert!(timeout(SOON, response.text()).await.unwrap().is_err(), "a stream that falls silent is broken off");
 }
 
 #[tokio::test]
@@ -374,18 +306,9 @@ async fn the_models_own_errors_pass_unchanged_and_cost_nothing() {
     let bench = Bench::new(ENOUGH).await;
     bench.model.set_script(errors(429));
     let response = bench.post("/v1/messages", &question(true)).send().await.unwrap();
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["retry-after"]),
-        (429, &"1".parse().unwrap())
-    );
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"1".parse().unwrap()));
     assert!(response.text().await.unwrap().contains("rate_limit_error"));
-    assert_eq!(
-        bench.run.close().await,
-        Usage {
-            requests: 1,
-            ..Usage::default()
-        }
-    );
+    assert_eq!(bench.run.close().await, Usage { requests: 1, ..Usage::default() });
 }
 
 #[tokio::test]
@@ -393,30 +316,17 @@ async fn an_agent_that_hangs_up_has_spent_all_the_same() {
     let bench = Bench::new(ENOUGH).await;
     bench.model.set_script(sequence(vec![Turn::Stall("x".repeat(300))]));
     let mut response = bench.post("/v1/messages", &question(true)).send().await.unwrap();
-    while !response
-        .chunk()
-        .await
-        .unwrap()
-        .unwrap()
-        .windows(3)
-        .any(|letters| letters == b"xxx")
-    {}
+    while !response.chunk().await.unwrap().unwrap().windows(3).any(|letters| letters == b"xxx") {}
     drop(response);
     let mut watch = bench.run.subscribe();
-    timeout(SOON, watch.wait_for(|usage| usage.input_tokens == 1_000))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(SOON, watch.wait_for(|usage| usage.input_tokens == 1_000)).await.unwrap().unwrap();
 
     // A whole answer that nobody waits for may have been written to its longest.
     bench.model.set_script(hang());
     let body = question(false);
     let asked = timeout(Duration::from_millis(300), bench.ask(&body)).await;
     assert!(asked.is_err());
-    timeout(SOON, watch.wait_for(|usage| usage.output_tokens >= 1_000))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(SOON, watch.wait_for(|usage| usage.output_tokens >= 1_000)).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -441,36 +351,15 @@ async fn closing_and_dropping_remove_the_socket_and_settle() {
     assert!(!socket.exists());
 
     let gateway = Gateway::new(config(&bench.model.url())).unwrap();
-    let run = gateway
-        .open(&run_id(), ENOUGH, Listen::Unix(socket.clone()))
-        .await
-        .unwrap();
+    let run = gateway.open(&run_id(), ENOUGH, Listen::Unix(socket.clone())).await.unwrap();
     let taken = gateway.open(&run_id(), ENOUGH, Listen::Unix(socket.clone())).await;
-    assert!(
-        matches!(taken, Err(GatewayError::Listen { .. })),
-        "a living socket is not taken away"
-    );
+    assert!(matches!(taken, Err(GatewayError::Listen { .. })), "a living socket is not taken away");
     drop(run);
     assert!(!socket.exists());
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-    let run = gateway
-        .open(&run_id(), ENOUGH, Listen::Unix(socket.clone()))
-        .await
-        .unwrap();
-    assert_eq!(
-        run.address(),
-        &Address::Unix(socket.clone()),
-        "a dead socket is replaced"
-    );
-    assert_eq!(
-        client(&socket)
-            .get("http://localhost/v1/models")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    let run = gateway.open(&run_id(), ENOUGH, Listen::Unix(socket.clone())).await.unwrap();
+    assert_eq!(run.address(), &Address::Unix(socket.clone()), "a dead socket is replaced");
+    assert_eq!(client(&socket).get("http://localhost/v1/models").send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -478,9 +367,7 @@ async fn a_loopback_port_serves_only_who_knows_its_path() {
     let model = ScriptedModel::start().await;
     let gateway = Gateway::new(config(&model.url())).unwrap();
     let run = gateway.open(&run_id(), ENOUGH, Listen::Loopback).await.unwrap();
-    let Address::Loopback(url) = run.address().clone() else {
-        panic!("asked for loopback")
-    };
+    let Address::Loopback(url) = run.address().clone() else { panic!("asked for loopback") };
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let ask = |base: String| client.get(format!("{base}/v1/models")).send();
     assert_eq!(ask(url.to_string()).await.unwrap().status(), 200);
@@ -495,31 +382,17 @@ async fn a_loopback_port_serves_only_who_knows_its_path() {
 async fn bad_paths_and_addresses_get_a_clear_error() {
     let gateway = Gateway::new(config("https://api.anthropic.com")).unwrap();
     let long = std::env::temp_dir().join("x".repeat(120));
-    let error = gateway
-        .open(&run_id(), 0, Listen::Unix(long.clone()))
-        .await
-        .unwrap_err();
+    let error = gateway.open(&run_id(), 0, Listen::Unix(long.clone())).await.unwrap_err();
     assert!(matches!(&error, GatewayError::PathTooLong { length, .. } if *length == long.as_os_str().len()));
-    assert!(
-        error
-            .to_string()
-            .ends_with("bytes but the system allows 107; use a shorter data folder"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("bytes but the system allows 107; use a shorter data folder"), "{error}");
     for url in ["ftp://x", "http://me:pw@x", "https://x/?key=1", "data:text/plain,x"] {
-        assert!(
-            matches!(Gateway::new(config(url)), Err(GatewayError::Upstream(_))),
-            "{url}"
-        );
+        assert!(matches!(Gateway::new(config(url)), Err(GatewayError::Upstream(_))), "{url}");
     }
 }
 
 #[tokio::test]
 async fn the_key_is_in_no_answer_error_or_debug_output() {
-    let broken = Credential {
-        kind: CredentialKind::ApiKey,
-        secret: format!("{KEY}\n").into(),
-    };
+    let broken = Credential { kind: CredentialKind::ApiKey, secret: format!("{KEY}\n").into() };
     let mut said = vec![format!("{broken:?}")];
     let mut bad = config("http://127.0.0.1:1");
     said.push(format!("{bad:?}"));
@@ -530,10 +403,7 @@ async fn the_key_is_in_no_answer_error_or_debug_output() {
     with_password.upstream = format!("http://u:{KEY}@x").parse().unwrap();
     said.push(format!("{with_password:?} {:?}", Gateway::new(with_password.clone())));
 
-    for bench in [
-        Bench::new(ENOUGH).await,
-        Bench::with(0, |c| c.upstream = nobody().parse().unwrap()).await,
-    ] {
+    for bench in [Bench::new(ENOUGH).await, Bench::with(0, |c| c.upstream = nobody().parse().unwrap()).await] {
         bench.model.set_script(errors(400));
         said.push(format!("{:?}", bench.run));
         for path in ["/v1/messages", "/v1/files", "/v1/messages/count_tokens"] {
@@ -557,10 +427,7 @@ async fn an_api_that_repeats_the_key_in_an_error_is_not_believed() {
         let mut head = vec![0; 4096];
         let length = stream.read(&mut head).await.unwrap();
         let said = String::from_utf8_lossy(&head[..length]).into_owned();
-        let answer = format!(
-            "HTTP/1.1 401 No\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{said}",
-            said.len()
-        );
+        let answer = format!("HTTP/1.1 401 No\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{said}", said.len());
         stream.write_all(answer.as_bytes()).await.unwrap();
         said
     });

@@ -1,0 +1,155 @@
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::sample::{NOW, finding, proposal, repo, task};
+use crate::task::Command;
+
+fn days(n: i64) -> Timestamp {
+    Timestamp(NOW.0 + n * 86_400_000)
+}
+
+fn reasons(task: &Task, now: Timestamp) -> String {
+    let score = score(task, &RankPolicy::default(), now);
+    let parts: Vec<String> = score.reasons.iter().map(|reason| format!("{:+} {}", reason.points, reason.name)).collect();
+    format!("{} = {}", score.points, parts.join(", "))
+}
+
+#[test]
+fn a_score_comes_with_its_reasons() {
+    let old = Task::of_finding(crate::finding::Finding { age_days: Some(300), ..finding("FIXME", "sort the menu again") }, NOW);
+    let linked = Task::of_finding(crate::finding::Finding { issue: Some(12), ..finding("TODO", "sort the whole menu") }, NOW);
+    let tested = crate::finding::Finding { path: "tests/cart.rs".to_owned(), ..finding("XXX", "wait for the server here") };
+    let person = Task::of_person(repo(), "Sort the menu by name".to_owned(), String::new(), NOW);
+    let lines = [
+        reasons(&task("TODO", "sort the menu"), NOW),
+        reasons(&task("TODO", "fix"), NOW),
+        reasons(&task("BUG", "crash when the cart is empty, urgent"), NOW),
+        reasons(&task("HACK", "trace the embrace"), NOW),
+        reasons(&old, NOW),
+        reasons(&old, days(1)),
+        reasons(&old, days(65)),
+        reasons(&task("FIXME", "sort the menu"), days(1)),
+        reasons(&linked, NOW),
+        reasons(&Task::of_finding(tested, NOW), NOW),
+        reasons(&person, NOW),
+    ];
+    insta::assert_snapshot!(lines.join("\n"), @"");
+}
+
+#[rstest]
+#[case("src/cart.rs", false)]
+#[case("src/contest.rs", false)]
+#[case("src/latest/cart.rs", false)]
+#[case("", false)]
+#[case("tests/cart.rs", true)]
+#[case("src/cart/tests.rs", true)]
+#[case("pkg/cart_test.go", true)]
+#[case("test_cart.py", true)]
+#[case("web/cart.test.ts", true)]
+#[case("web/cart.spec.ts", true)]
+#[case("web/__tests__/cart.ts", true)]
+fn test_code_is_known_by_its_path(#[case] path: &str, #[case] expected: bool) {
+    assert_eq!(is_test_path(path), expected, "{path}");
+}
+
+#[rstest]
+#[case("a data race", "race", true)]
+#[case("data_race", "race", true)]
+#[case("races", "race", true)]
+#[case("trace", "race", false)]
+#[case("trace and race", "race", true)]
+#[case("grüße-race", "race", true)]
+fn a_word_counts_from_its_beginning(#[case] text: &str, #[case] word: &str, #[case] expected: bool) {
+    assert_eq!(says(text, word), expected, "{text}");
+}
+
+#[test]
+fn waiting_doubles_the_points_in_a_year_and_then_stops() {
+    let task = task("FIXME", "sort the menu");
+    let points = |now, ageing| score(&task, &RankPolicy { ageing, ..RankPolicy::default() }, now).points;
+    assert_eq!(points(NOW, 100), 50);
+    assert_eq!(points(days(-10), 100), 50);
+    assert_eq!(points(days(365), 100), 100);
+    assert_eq!(points(days(20_000), 100), 100);
+    assert_eq!(points(days(365), 50), 75);
+    assert_eq!(points(days(365), 1_000_000), 100);
+}
+
+#[test]
+fn a_weight_of_zero_switches_its_part_off() {
+    let task = task("FIXME", "rewrite this before release, it may crash");
+    let names = |policy: &RankPolicy| -> Vec<String> {
+        score(&task, policy, days(30)).reasons.into_iter().map(|reason| reason.name).collect()
+    };
+    let all = RankPolicy::default();
+    let parts = [
+        (RankPolicy { value: 0, ..all }, "todo FIXME"),
+        (RankPolicy { urgency: 0, ..all }, "urgent: says \"before release\""),
+        (RankPolicy { risk: 0, ..all }, "removes risk: says \"crash\""),
+        (RankPolicy { effort: 0, ..all }, "large: says \"rewrite\""),
+        (RankPolicy { ageing: 0, ..all }, "waiting 30 days"),
+    ];
+    for (policy, part) in &parts {
+        let kept = names(policy);
+        assert!(names(&all).iter().any(|name| name == part), "{part}");
+        assert!(!kept.iter().any(|name| name == part), "{part} is in {kept:?}");
+        assert_eq!(kept.len(), parts.len() - 1);
+    }
+    let nothing = RankPolicy { value: 0, urgency: 0, risk: 0, effort: 0, ageing: 0 };
+    assert_eq!(score(&task, &nothing, days(30)), Score::default());
+}
+
+#[test]
+fn only_waiting_tasks_are_selected_best_first_then_oldest_then_by_id() {
+    let with = |text: &str, points: i64, created_at: Timestamp| {
+        let task = task("TODO", text);
+        Task { score: Score { points, reasons: Vec::new() }, created_at, ..task }
+    };
+    let mut twins = [with("same a", 20, days(1)), with("same b", 20, days(1))];
+    twins.sort_by_key(|task| task.id.clone());
+    let [first, second] = twins;
+    let tasks = vec![
+        with("best", 30, days(9)),
+        with("old", 20, NOW),
+        first,
+        second,
+        with("bad", -5, NOW),
+        with("taken", 99, NOW).apply(Command::Propose(proposal("Body")), NOW).unwrap(),
+    ];
+    let expected: Vec<TaskId> = tasks[..5].iter().map(|task| task.id.clone()).collect();
+    for turn in 0..tasks.len() {
+        let mut shuffled = tasks.clone();
+        shuffled.rotate_left(turn);
+        assert_eq!(select(&shuffled, 9), expected);
+        shuffled.reverse();
+        assert_eq!(select(&shuffled, 2), expected[..2]);
+        assert_eq!(select(&shuffled, 0), []);
+    }
+}
+
+#[test]
+fn weights_are_read_strictly() {
+    let policy: RankPolicy = serde_json::from_str(r#"{"risk": 0}"#).unwrap();
+    assert_eq!(policy, RankPolicy { risk: 0, ..RankPolicy::default() });
+    assert!(serde_json::from_str::<RankPolicy>(r#"{"risks": 0}"#).is_err());
+}
+
+proptest! {
+    #[test]
+    fn the_reasons_add_up(
+        text in "(urgent|crash|race|rewrite|menu|a| ){0,8}",
+        kind in "(TODO|FIXME|HACK|XXX|BUG)",
+        age in prop::option::of(any::<u64>()),
+        weights in any::<[u32; 5]>(),
+        now in any::<i64>(),
+    ) {
+        let [value, urgency, risk, effort, ageing] = weights;
+        let policy = RankPolicy { value, urgency, risk, effort, ageing };
+        let task = Task::of_finding(crate::finding::Finding { age_days: age, ..finding(&kind, &text) }, NOW);
+        let score = score(&task, &policy, Timestamp(now));
+        prop_assert_eq!(score.points, score.reasons.iter().map(|reason| reason.points).sum::<i64>());
+        let unaged = super::score(&task, &RankPolicy { ageing: 0, ..policy }, Timestamp(now)).points;
+        prop_assert!(score.points >= unaged && score.points <= unaged.max(unaged.saturating_mul(2)));
+    }
+}

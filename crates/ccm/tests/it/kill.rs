@@ -1,0 +1,90 @@
+//! `kill -9` of the real service in the middle of a run, then a restart.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backlog::time::{Clock, Timestamp};
+use testkit::github::{FakeGitHub, Permission};
+use tokio::process::{Child, Command};
+
+/// The longest any step may take; the client paces its writes in real time here.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+struct RealClock;
+
+impl Clock for RealClock {
+    #[expect(clippy::disallowed_methods, reason = "the service under test runs in a process of its own, in real time")]
+    fn now(&self) -> Timestamp {
+        Timestamp(jiff::Timestamp::now().as_millisecond())
+    }
+}
+
+fn serve(dir: &Path, token: &str) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ccm"));
+    command.args(["--data-dir", "data", "serve"]).current_dir(dir).env_clear();
+    command.env("PATH", std::env::var("PATH").unwrap()).env("HOME", dir).env("GITHUB_TOKEN", token);
+    command.stderr(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The only run's folder.
+fn run_folder(dir: &Path) -> Option<PathBuf> {
+    Some(std::fs::read_dir(dir.join("data/runs")).ok()?.next()?.ok()?.path())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_service_goes_on_where_it_was_and_does_nothing_twice() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let github = FakeGitHub::start(Arc::new(RealClock)).await;
+    github.repo("me/app").await;
+    github.user("maintainer", Permission::Write);
+    let files = [("app.py", crate::story::SOURCE), ("check.sh", crate::story::CHECK), (".github/ccm.toml", crate::story::POLICY)];
+    github.commit("me/app", "Begin", &files).await;
+    let token = github.token_for("ccm-user");
+    let dir = tempfile::tempdir().unwrap();
+    let agent = dir.path().join("agent.sh");
+    // The first time it hangs; its home outlives the service, so the second time it works.
+    let script = "#!/bin/sh\nset -e\nif ! test -e \"$HOME/seen\"; then touch \"$HOME/seen\"; sleep 600; fi\nsed -i '/TODO/d' app.py\n";
+    std::fs::write(&agent, script).unwrap();
+    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let config = format!(
+        "[github]\napi_url = \"{}\"\nrepositories = [\"me/app\"]\n[server]\nlisten = \"127.0.0.1:0\"\n\
+         [agents.default]\nkind = \"command\"\nprogram = \"{}\"\n[limits]\npoll_seconds = 1\n",
+        github.url(),
+        agent.display()
+    );
+    std::fs::write(dir.path().join("ccm.toml"), config).unwrap();
+
+    let mut first = serve(dir.path(), &token);
+    until("the proposal", async || github.issues().len() == 1).await;
+    github.label(1, "approved-for-dev", "maintainer");
+    until("the agent", async || run_folder(dir.path()).is_some_and(|run| run.join("home/seen").exists())).await;
+    let run = run_folder(dir.path()).unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    let paths = pipeline::Paths { data: dir.path().join("data"), program: PathBuf::new() };
+    let run = paths.marker(&run);
+    assert!(!runner::processes_of(&run).is_empty());
+    first.kill().await.unwrap();
+    // Bubblewrap dies with its parent, and everything inside with it.
+    until("the processes of the run to end", async || runner::processes_of(&run).is_empty()).await;
+
+    let mut second = serve(dir.path(), &token);
+    until("the pull request", async || github.pulls().len() == 1).await;
+    github.merge(2, "maintainer").await;
+    until("the issue to be closed", async || !github.issue(1).open).await;
+    let pid = rustix::process::Pid::from_raw(second.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = tokio::time::timeout(PATIENCE, second.wait()).await.expect("it ends by itself").unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!((github.issues().len(), github.pulls().len()), (1, 1));
+    assert_eq!(runner::processes_of(&run), []);
+    assert_eq!(github.violations(), Vec::<String>::new());
+}

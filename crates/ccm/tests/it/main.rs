@@ -1,0 +1,11 @@
+//! Stories: the whole service, a few lines a test.
+
+#![allow(unreachable_pub, reason = "tests have no outside; `pub` says what a module offers to the others")]
+
+mod anomalies;
+mod bad_input;
+mod decisions;
+mod kill;
+mod line;
+mod mortal;
+mod story;

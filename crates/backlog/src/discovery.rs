@@ -44,7 +44,8 @@ pub fn compare(known: &[Task], source: &Source, findings: Vec<Finding>) -> Vec<D
             Some(task) if matches!(task.state.stage(), Stage::Running | Stage::Verifying) => {}
             Some(task) => {
                 let moved = task.finding.as_ref().is_none_or(|old| {
-                    (&old.path, old.line, old.end_line, &old.text) != (&finding.path, finding.line, finding.end_line, &finding.text)
+                    (&old.path, old.line, old.end_line, &old.text)
+                        != (&finding.path, finding.line, finding.end_line, &finding.text)
                 });
                 if moved {
                     changes.push(Discovery::Moved(id, finding));

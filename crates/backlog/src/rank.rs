@@ -54,8 +54,20 @@ impl Default for RankPolicy {
 
 const URGENT: &[&str] = &["urgent", "asap", "before release", "blocker", "broken", "regression", "deadline"];
 const RISKY: &[&str] = &[
-    "security", "vulnerab", "injection", "unsafe", "overflow", "data loss", "corrupt", "race", "deadlock", "leak", "crash",
-    "panic", "password", "secret",
+    "security",
+    "vulnerab",
+    "injection",
+    "unsafe",
+    "overflow",
+    "data loss",
+    "corrupt",
+    "race",
+    "deadlock",
+    "leak",
+    "crash",
+    "panic",
+    "password",
+    "secret",
 ];
 const LARGE: &[&str] = &["rewrite", "redesign", "refactor", "everything", "whole", "migrate", "architecture"];
 
@@ -70,7 +82,11 @@ pub fn score(task: &Task, policy: &RankPolicy, now: Timestamp) -> Score {
             reasons.push(Reason { name, points });
         }
     };
-    add(format!("{} {}", task.source, task.kind).trim().to_owned(), value_of(&task.source, &task.kind), policy.value);
+    let what = match task.source {
+        Source::Person => "a person asks for it".to_owned(),
+        _ => format!("{} {}", task.source, task.kind).trim().to_owned(),
+    };
+    add(what, value_of(&task.source, &task.kind), policy.value);
     if let Some(word) = URGENT.iter().find(|word| says(&text, word)) {
         add(format!("urgent: says \"{word}\""), 25, policy.urgency);
     }
@@ -93,7 +109,8 @@ pub fn score(task: &Task, policy: &RankPolicy, now: Timestamp) -> Score {
     }
     let base: i64 = reasons.iter().map(|reason| reason.points).sum();
     let days = age_days(task, now);
-    let ageing = base.max(0) * i64::try_from(days.min(365)).unwrap_or(365) / 365 * i64::from(policy.ageing.min(100)) / 100;
+    let ageing =
+        base.max(0) * i64::try_from(days.min(365)).unwrap_or(365) / 365 * i64::from(policy.ageing.min(100)) / 100;
     if ageing > 0 {
         let unit = if days == 1 { "day" } else { "days" };
         reasons.push(Reason { name: format!("waiting {days} {unit}"), points: ageing });

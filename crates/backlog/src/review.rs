@@ -124,7 +124,8 @@ pub fn follow_up(status: &PullStatus, pull: &Pull, work: &Work, policy: &RetryPo
         .collect();
     let settled = !status.checks.iter().any(|check| check.state == CheckState::Pending);
     let red: Vec<&RemoteCheck> = status.checks.iter().filter(|check| check.state == CheckState::Failed).collect();
-    let red_is_new = settled && !red.is_empty() && status.head == pull.head && work.red_head.as_ref() != Some(&status.head);
+    let red_is_new =
+        settled && !red.is_empty() && status.head == pull.head && work.red_head.as_ref() != Some(&status.head);
     if notes.is_empty() && !red_is_new {
         return FollowUp::Wait;
     }

@@ -51,7 +51,11 @@ pub(crate) fn person() -> Actor {
 
 pub(crate) fn proposal(body: &str) -> Proposal {
     Proposal {
-        issue: Some(IssueLink { repository: repo(), number: 12, url: "https://forge.test/acme/web/issues/12".to_owned() }),
+        issue: Some(IssueLink {
+            repository: repo(),
+            number: 12,
+            url: "https://forge.test/acme/web/issues/12".to_owned(),
+        }),
         content: ContentHash::of("Title", body),
         title: "Title".to_owned(),
         body: body.to_owned(),

@@ -369,9 +369,11 @@ impl TaskState {
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Done { .. } | Self::Rejected { .. } | Self::Obsolete { .. } | Self::Cancelled { .. } | Self::Failed { .. } => {
-                true
-            }
+            Self::Done { .. }
+            | Self::Rejected { .. }
+            | Self::Obsolete { .. }
+            | Self::Cancelled { .. }
+            | Self::Failed { .. } => true,
             Self::Found
             | Self::Proposed { .. }
             | Self::Approved { .. }
@@ -391,7 +393,11 @@ impl TaskState {
             | Self::InReview { work, .. }
             | Self::Done { work, .. }
             | Self::Failed { work, .. } => Some(work),
-            Self::Found | Self::Proposed { .. } | Self::Rejected { .. } | Self::Obsolete { .. } | Self::Cancelled { .. } => None,
+            Self::Found
+            | Self::Proposed { .. }
+            | Self::Rejected { .. }
+            | Self::Obsolete { .. }
+            | Self::Cancelled { .. } => None,
         }
     }
 
@@ -401,7 +407,9 @@ impl TaskState {
         match self {
             Self::Found => None,
             Self::Proposed { proposal } => Some(proposal),
-            Self::Rejected { proposal, .. } | Self::Obsolete { proposal } | Self::Cancelled { proposal, .. } => proposal.as_ref(),
+            Self::Rejected { proposal, .. } | Self::Obsolete { proposal } | Self::Cancelled { proposal, .. } => {
+                proposal.as_ref()
+            }
             Self::Approved { work }
             | Self::Running { work, .. }
             | Self::Verifying { work, .. }
@@ -470,8 +478,12 @@ impl TaskState {
                 | Self::Running { .. }
                 | Self::Verifying { .. }
                 | Self::InReview { .. }
-                | Self::Failed { .. } => Err(InvalidTransition { why: ": work has begun, cancel it instead", ..refused }),
-                Self::Done { .. } | Self::Rejected { .. } | Self::Obsolete { .. } | Self::Cancelled { .. } => Err(refused),
+                | Self::Failed { .. } => {
+                    Err(InvalidTransition { why: ": work has begun, cancel it instead", ..refused })
+                }
+                Self::Done { .. } | Self::Rejected { .. } | Self::Obsolete { .. } | Self::Cancelled { .. } => {
+                    Err(refused)
+                }
             },
             Command::Vanish => match self {
                 Self::Found => Ok(Self::Obsolete { proposal: None }),
@@ -552,7 +564,12 @@ impl TaskState {
         }
     }
 
-    fn approve(self, seen: Proposal, approval: Approval, refused: InvalidTransition) -> Result<Self, InvalidTransition> {
+    fn approve(
+        self,
+        seen: Proposal,
+        approval: Approval,
+        refused: InvalidTransition,
+    ) -> Result<Self, InvalidTransition> {
         let shown = match self {
             Self::Found => seen,
             Self::Proposed { proposal } => proposal,
@@ -574,7 +591,10 @@ impl TaskState {
     fn delivered(self) -> Option<(Work, Pull)> {
         match self {
             Self::InReview { work, pull, .. } => Some((work, pull)),
-            Self::Approved { work } | Self::Running { work, .. } | Self::Verifying { work, .. } | Self::Failed { work, .. } => {
+            Self::Approved { work }
+            | Self::Running { work, .. }
+            | Self::Verifying { work, .. }
+            | Self::Failed { work, .. } => {
                 let pull = work.pull.clone()?;
                 Some((work, pull))
             }

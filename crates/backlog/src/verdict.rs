@@ -25,7 +25,14 @@ impl Default for DiffPolicy {
     fn default() -> Self {
         Self {
             protected_paths: [
-                ".github/", "CODEOWNERS", "docs/CODEOWNERS", "CLAUDE.md", "AGENTS.md", ".claude/", ".mcp.json", ".gitmodules",
+                ".github/",
+                "CODEOWNERS",
+                "docs/CODEOWNERS",
+                "CLAUDE.md",
+                "AGENTS.md",
+                ".claude/",
+                ".mcp.json",
+                ".gitmodules",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -39,10 +46,7 @@ impl DiffPolicy {
     /// The rule that protects `path`, if any.
     #[must_use]
     pub fn protecting(&self, path: &str) -> Option<&str> {
-        self.protected_paths
-            .iter()
-            .find(|rule| protects(rule, path))
-            .map(String::as_str)
+        self.protected_paths.iter().find(|rule| protects(rule, path)).map(String::as_str)
     }
 }
 
@@ -94,7 +98,8 @@ pub fn judge(files: &[ChangedFile], checks: &[CheckResult], policy: &DiffPolicy)
     }
     let count = files.len() as u64;
     if count > policy.max_files {
-        objections.push(format!("The change touches {count} files, and the limit is {}. Change less.", policy.max_files));
+        objections
+            .push(format!("The change touches {count} files, and the limit is {}. Change less.", policy.max_files));
     }
     let lines = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.added).saturating_add(file.removed));
     if lines > policy.max_lines {

@@ -46,6 +46,9 @@ pub struct Config {
 pub struct GitHub {
     /// The REST interface; of GitHub Enterprise Server `https://HOST/api/v3`.
     pub api_url: String,
+    /// Where git repositories are, as `<git_url>/OWNER/NAME.git`; left out, derived from `api_url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_url: Option<String>,
     /// The environment variable that holds the token.
     pub token_env: String,
     /// Where proposals go; left out, into the repository itself.
@@ -61,6 +64,7 @@ impl Default for GitHub {
     fn default() -> Self {
         Self {
             api_url: "https://api.github.com".to_owned(),
+            git_url: None,
             token_env: "GITHUB_TOKEN".to_owned(),
             manager_repository: None,
             repositories: Vec::new(),
@@ -162,9 +166,8 @@ pub fn parse(text: &str) -> Result<Config, ConfigError> {
 fn nearest(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next().filter(|_| message.starts_with("unknown"))?;
-    let (similarity, key) = quoted
-        .map(|known| (strsim::jaro_winkler(unknown, known), known))
-        .max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let (similarity, key) =
+        quoted.map(|known| (strsim::jaro_winkler(unknown, known), known)).max_by(|a, b| a.0.total_cmp(&b.0))?;
     (similarity > 0.7).then(|| key.to_owned())
 }
 
@@ -184,7 +187,9 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
         }
     }
     if config.sources.todo.tags.is_empty() && config.sources.todo.enabled {
-        return wrong("sources.todo.tags is empty; set sources.todo.enabled = false to leave comments alone".to_owned());
+        return wrong(
+            "sources.todo.tags is empty; set sources.todo.enabled = false to leave comments alone".to_owned(),
+        );
     }
     let limits = &config.limits;
     for (name, value) in [
@@ -209,6 +214,7 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
             name.parse::<RepoName>().map_err(|error| ConfigError(format!("github.manager_repository: {error}")))?;
         }
         url(&github.api_url, "github.api_url")?;
+        github.git_url.as_ref().map_or(Ok(()), |text| url(text, "github.git_url"))?;
     }
     url(&config.model.base_url, "model.base_url")?;
     if let Some(database) = &config.server.database

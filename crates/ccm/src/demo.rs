@@ -39,7 +39,9 @@ pub async fn demo(common: &Common, headless: bool, listen: &str) -> Result<u8> {
     let common = Common { data_dir: Some(folder.path().join("data")), config: None, ..common.clone() };
     let locals = wire::local_repositories(&git, &repositories).await?;
     let service = Service::start(&common, Loaded { file: None, config }, locals).await?;
-    output::remark("The agent of this demo replays a recorded session; no model is asked and nothing leaves this machine.");
+    output::remark(
+        "The agent of this demo replays a recorded session; no model is asked and nothing leaves this machine.",
+    );
     output::remark(&format!("Sandbox: {}", service.ctx.sandbox.level()));
     if !headless {
         output::remark("Approve a task on the board, watch it being done, read the diff, merge. Ctrl-C ends the demo.");
@@ -80,12 +82,15 @@ async fn config(headless: bool, listen: &str) -> Result<Config> {
     Ok(config)
 }
 
-/// Approves the best task, waits for its review, merges it, and prints what happened.
+/// Waits until everything is proposed, approves the best task, waits for its review, merges it, and prints what happened.
 async fn walk(ctx: &Arc<Context>) -> Result<Task> {
     let mut changes = ctx.store.changes();
     let best = wait(ctx, &mut changes, "a proposal", |ctx| async move {
-        let filter = TaskFilter { stages: vec![Stage::Proposed], limit: 1, ..TaskFilter::default() };
-        Ok(ctx.store.tasks(&filter).await?.into_iter().next())
+        let everything_read = ctx.store.repositories().await?.iter().all(|repository| repository.scanned_at.is_some());
+        let filter = TaskFilter { stages: vec![Stage::Found, Stage::Proposed], ..TaskFilter::default() };
+        let tasks = ctx.store.tasks(&filter).await?;
+        let all_shown = everything_read && tasks.iter().all(|task| task.state.stage() == Stage::Proposed);
+        Ok(tasks.into_iter().next().filter(|_| all_shown))
     })
     .await?;
     let me = Actor::person(wire::local_user(), Channel::Cli);
@@ -134,9 +139,9 @@ async fn wait<F: Future<Output = Result<Option<Task>>>>(
             let _ = tokio::time::timeout(Duration::from_millis(500), changes.recv()).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .unwrap_or_else(|_| bail!("waited {} s for {what} in vain; `ccm -v demo --headless` says more", PATIENCE.as_secs()))
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| {
+        bail!("waited {} s for {what} in vain; `ccm -v demo --headless` says more", PATIENCE.as_secs())
+    })
 }
 
 /// Where the demo's sample repositories are made.

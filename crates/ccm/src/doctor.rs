@@ -42,11 +42,21 @@ impl Report {
     }
 
     fn warn(&mut self, what: &str, finding: impl Into<String>, mend: impl Into<String>) {
-        self.lines.push(Line { mark: Mark::Warn, what: what.to_owned(), finding: finding.into(), mend: Some(mend.into()) });
+        self.lines.push(Line {
+            mark: Mark::Warn,
+            what: what.to_owned(),
+            finding: finding.into(),
+            mend: Some(mend.into()),
+        });
     }
 
     fn fail(&mut self, what: &str, finding: impl Into<String>, mend: impl Into<String>) {
-        self.lines.push(Line { mark: Mark::Fail, what: what.to_owned(), finding: finding.into(), mend: Some(mend.into()) });
+        self.lines.push(Line {
+            mark: Mark::Fail,
+            what: what.to_owned(),
+            finding: finding.into(),
+            mend: Some(mend.into()),
+        });
     }
 }
 
@@ -58,12 +68,17 @@ pub async fn doctor(common: &Common) -> Result<u8> {
     let mut report = Report::default();
     let config = match config::load(common.config.as_deref()) {
         Ok(loaded) => {
-            let place = loaded.file.map_or("no file, the defaults are in force".to_owned(), |file| file.display().to_string());
+            let place =
+                loaded.file.map_or("no file, the defaults are in force".to_owned(), |file| file.display().to_string());
             report.ok("configuration", place);
             loaded.config
         }
         Err(error) => {
-            report.fail("configuration", format!("{error:#}"), "mend the file; `ccm config schema` says what may stand in it");
+            report.fail(
+                "configuration",
+                format!("{error:#}"),
+                "mend the file; `ccm config schema` says what may stand in it",
+            );
             Config::default()
         }
     };
@@ -153,7 +168,10 @@ fn find_program(program: &str) -> Option<String> {
         return is_program(Path::new(program)).then(|| program.to_owned());
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| is_program(path)).map(|path| path.display().to_string())
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|path| is_program(path))
+        .map(|path| path.display().to_string())
 }
 
 async fn data(report: &mut Report, common: &Common, config: &Config) {
@@ -161,7 +179,9 @@ async fn data(report: &mut Report, common: &Common, config: &Config) {
     match &opened {
         Ok((store, file)) => match store.probe(std::time::Duration::from_secs(10)).await {
             Ok(()) => report.ok("database", file.display().to_string()),
-            Err(error) => report.fail("database", format!("{}: {error}", file.display()), "see that the disk is not full"),
+            Err(error) => {
+                report.fail("database", format!("{}: {error}", file.display()), "see that the disk is not full")
+            }
         },
         Err(error) => report.fail("database", format!("{error:#}"), "name another data folder with --data-dir"),
     }
@@ -175,7 +195,10 @@ async fn data(report: &mut Report, common: &Common, config: &Config) {
             if intent.state == backlog::intent::IntentState::GivenUp {
                 report.warn(
                     &format!("write {}", intent.id),
-                    format!("it was sent {} times to {} and nobody knows whether it arrived", intent.sends, intent.repository),
+                    format!(
+                        "it was sent {} times to {} and nobody knows whether it arrived",
+                        intent.sends, intent.repository
+                    ),
                     "look there; close a duplicate, or retry the task",
                 );
             }
@@ -186,7 +209,11 @@ async fn data(report: &mut Report, common: &Common, config: &Config) {
         Ok(stat) => {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize) / (1 << 30);
             if free < 2 {
-                report.warn("disk", format!("{free} GiB free below {}", dir.display()), "mirrors and checkouts need more; free some");
+                report.warn(
+                    "disk",
+                    format!("{free} GiB free below {}", dir.display()),
+                    "mirrors and checkouts need more; free some",
+                );
             } else {
                 report.ok("disk", format!("{free} GiB free below {}", dir.display()));
             }
@@ -218,24 +245,43 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
     let Some(forge) = &ctx.forges.github else { return };
     match forge.login().await {
         Ok(login) => report.ok("github", format!("{} as {login}", section.api_url)),
-        Err(error) => return report.fail("github", error.to_string(), format!("check the token in {}", section.token_env)),
+        Err(error) => {
+            return report.fail("github", error.to_string(), format!("check the token in {}", section.token_env));
+        }
     }
     match forge.repositories().await {
         Ok(views) if views.is_empty() => {
-            report.fail("repositories", "no repository matches", "correct github.repositories, or give the token access");
+            report.fail(
+                "repositories",
+                "no repository matches",
+                "correct github.repositories, or give the token access",
+            );
         }
         Ok(views) => {
-            let denied: Vec<_> = views.iter().filter(|view| !view.can_push && !view.archived).map(|view| view.name.to_string()).collect();
+            let denied: Vec<_> = views
+                .iter()
+                .filter(|view| !view.can_push && !view.archived)
+                .map(|view| view.name.to_string())
+                .collect();
             report.ok("repositories", format!("{} match", views.len()));
             if !denied.is_empty() {
-                report.warn("repositories", format!("no push access to {}", denied.join(", ")), "give the token write access to contents");
+                report.warn(
+                    "repositories",
+                    format!("no push access to {}", denied.join(", ")),
+                    "give the token write access to contents",
+                );
             }
         }
-        Err(error) => report.fail("repositories", error.to_string(), "see that every entry of github.repositories exists"),
+        Err(error) => {
+            report.fail("repositories", error.to_string(), "see that every entry of github.repositories exists")
+        }
     }
     let now = wire::SystemClock.now();
     for limit in forge.limits() {
-        let paused = limit.paused_until.filter(|until| *until > now).map_or(String::new(), |until| format!(", paused until {until}"));
+        let paused = limit
+            .paused_until
+            .filter(|until| *until > now)
+            .map_or(String::new(), |until| format!(", paused until {until}"));
         report.ok(&format!("limit {}", limit.resource), format!("{} of {} left{paused}", limit.remaining, limit.limit));
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use ::scan::{FileTodos, MAX_FILE_BYTES, TodoOptions};
 use anyhow::{Context as _, Result};
 use backlog::finding::{Finding, Source};
 use backlog::names::{CommitId, RepoName};
 use backlog::task::Task;
 use backlog::time::Clock as _;
-use ::scan::{FileTodos, MAX_FILE_BYTES, TodoOptions};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
@@ -37,7 +37,9 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
     for source in &arguments.source {
         match source.parse() {
             Ok(Source::Todo) => {}
-            Ok(other) => return Err(ConfigError(format!("the source {other} is not part of this version; there is todo")).into()),
+            Ok(other) => {
+                return Err(ConfigError(format!("the source {other} is not part of this version; there is todo")).into());
+            }
             Err(error) => return Err(ConfigError(error.to_string()).into()),
         }
     }
@@ -70,21 +72,27 @@ async fn one(common: &Common, config: &Config, place: &str, since: Option<&str>)
         let (path, options) = (path.to_owned(), options(config)?);
         let (commit, changed) = versioned(&path, since).await?;
         let name = name_of(&path)?;
-        return tokio::task::spawn_blocking(move || folder(&path, &name, commit.as_ref(), changed.as_deref(), &options))
-            .await
-            .context("reading the folder failed unexpectedly")?;
+        return tokio::task::spawn_blocking(move || {
+            folder(&path, &name, commit.as_ref(), changed.as_deref(), &options)
+        })
+        .await
+        .context("reading the folder failed unexpectedly")?;
     }
     let Ok(name) = place.parse::<RepoName>() else {
         return Err(ConfigError(format!("{place} is neither a folder nor OWNER/NAME")).into());
     };
     if config.github.is_none() {
-        return Err(ConfigError(format!("{place} is no folder here, and ccm.toml has no [github] section to fetch it")).into());
+        return Err(ConfigError(format!(
+            "{place} is no folder here, and ccm.toml has no [github] section to fetch it"
+        ))
+        .into());
     }
     remote(common, config, &name, since).await
 }
 
 fn options(config: &Config) -> Result<TodoOptions> {
-    Ok(TodoOptions::new(config.sources.todo.tags.clone()).map_err(|error| ConfigError(format!("sources.todo.tags: {error}")))?)
+    Ok(TodoOptions::new(config.sources.todo.tags.clone())
+        .map_err(|error| ConfigError(format!("sources.todo.tags: {error}")))?)
 }
 
 /// The commit of a folder under version control, and what changed since a revision.
@@ -107,7 +115,8 @@ async fn versioned(path: &Path, since: Option<&str>) -> Result<(Option<CommitId>
 fn name_of(path: &Path) -> Result<RepoName> {
     let full = std::fs::canonicalize(path).with_context(|| format!("cannot use {}", path.display()))?;
     let folder = full.file_name().map_or("repository".into(), |name| name.to_string_lossy());
-    let clean: String = folder.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+    let clean: String =
+        folder.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
     Ok(format!("local/{clean}").parse().or_else(|_| "local/repository".parse())?)
 }
 
@@ -121,7 +130,8 @@ fn folder(
 ) -> Result<Vec<Finding>> {
     let found = Mutex::new(Vec::new());
     let bar = progress();
-    let walk = ignore::WalkBuilder::new(path).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build_parallel();
+    let walk =
+        ignore::WalkBuilder::new(path).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build_parallel();
     walk.run(|| {
         Box::new(|entry| {
             let Ok(entry) = entry else { return ignore::WalkState::Continue };
@@ -135,7 +145,10 @@ fn folder(
             }
             let todos = read(entry.path(), &relative, options);
             if !todos.is_empty() {
-                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(FileTodos { path: relative, todos });
+                found
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(FileTodos { path: relative, todos });
             }
             ignore::WalkState::Continue
         })
@@ -162,7 +175,8 @@ fn progress() -> ProgressBar {
     if std::io::stderr().is_terminal() {
         let bar = ProgressBar::new_spinner().with_message("files read");
         bar.set_style(
-            indicatif::ProgressStyle::with_template("{spinner} {pos} {msg}").unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner()),
+            indicatif::ProgressStyle::with_template("{spinner} {pos} {msg}")
+                .unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner()),
         );
         bar.enable_steady_tick(Duration::from_millis(100));
         bar
@@ -199,7 +213,12 @@ fn print(format: Format, tasks: &[Task]) -> Result<()> {
             let rows = findings()
                 .map(|(task, finding)| {
                     let place = format!("{}:{}", finding.path, finding.line);
-                    vec![task.score.points.to_string(), finding.repository.name().to_owned(), place, finding.title.clone()]
+                    vec![
+                        task.score.points.to_string(),
+                        finding.repository.name().to_owned(),
+                        place,
+                        finding.title.clone(),
+                    ]
                 })
                 .collect();
             output::line(&output::table(&["POINTS", "REPOSITORY", "PLACE", "TITLE"], rows));
@@ -247,7 +266,11 @@ fn sarif(findings: &[&Finding]) -> serde_json::Value {
 fn uri(path: &str) -> String {
     path.bytes()
         .map(|b| {
-            if b.is_ascii_alphanumeric() || b"-._~/".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }
+            if b.is_ascii_alphanumeric() || b"-._~/".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
         })
         .collect()
 }

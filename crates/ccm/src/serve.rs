@@ -75,13 +75,16 @@ impl Service {
         }
         let listener = TcpListener::bind(&config.server.listen).await.map_err(|error| {
             let listen = &config.server.listen;
-            anyhow::anyhow!("cannot listen on {listen}: {error}; name another address in [server] listen, such as 127.0.0.1:0")
+            anyhow::anyhow!(
+                "cannot listen on {listen}: {error}; name another address in [server] listen, such as 127.0.0.1:0"
+            )
         })?;
         housekeep::recover(&ctx, &wire::machine()).await?;
         let token = wire::kept_secret(&ctx.paths.data, "api.token")?;
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let address = format!("http://{}", listener.local_addr()?);
-        let site = web::Site::new(ctx.clone(), token.expose_secret(), wire::local_user(), metrics, address.clone()).await?;
+        let site =
+            web::Site::new(ctx.clone(), token.expose_secret(), wire::local_user(), metrics, address.clone()).await?;
         let sign_in = site.sign_in_link().await?;
         let tracker = TaskTracker::new();
         tracker.spawn(web::serve(site, listener, stop.clone()));
@@ -101,10 +104,11 @@ impl Service {
     /// # Errors
     /// When signals cannot be listened to.
     pub async fn run(self) -> Result<u8> {
-        output::remark(&format!("ccm is at {}\nSign in once with {}", self.address, self.sign_in));
+        // Before anything is said: whoever reads it may signal at once.
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to signals")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen to signals")?;
         let mut hangup = signal(SignalKind::hangup()).context("cannot listen to signals")?;
+        output::remark(&format!("ccm is at {}\nSign in once with {}", self.address, self.sign_in));
         let interrupted = loop {
             tokio::select! {
                 _ = interrupt.recv() => break true,
@@ -140,9 +144,13 @@ impl Service {
         match config::load(self.common.config.as_deref()) {
             Ok(loaded) => {
                 self.ctx.set_settings(loaded.config.settings());
-                output::remark("The configuration was read again. [github], [server], [model] and [sandbox] need a restart.");
+                output::remark(
+                    "The configuration was read again. [github], [server], [model] and [sandbox] need a restart.",
+                );
             }
-            Err(error) => output::remark(&format!("The configuration is not valid, the last good one stays: {error:#}")),
+            Err(error) => {
+                output::remark(&format!("The configuration is not valid, the last good one stays: {error:#}"))
+            }
         }
     }
 }

@@ -184,14 +184,20 @@ fn said(line: &str) -> Option<String> {
         AgentEvent::ToolUse { name, input, .. } => format!("{name} {}", short(&input.to_string())),
         AgentEvent::ToolResult { text, is_error: true, .. } => format!("  failed: {}", short(&text)),
         AgentEvent::ToolResult { text, .. } => format!("  {}", short(&text)),
-        AgentEvent::Retry { attempt, of, error, .. } => format!("the model did not answer ({error}), try {attempt} of {of}"),
+        AgentEvent::Retry { attempt, of, error, .. } => {
+            format!("the model did not answer ({error}), try {attempt} of {of}")
+        }
         AgentEvent::PermissionAsked { tool, allowed: false, reason } => {
             format!("{tool} was denied: {}", reason.unwrap_or_default())
         }
         AgentEvent::PersonMessage { text } => format!("you: {text}"),
         AgentEvent::Notice { text } | AgentEvent::Stderr { text } => text,
         AgentEvent::Result { succeeded, reason, .. } => {
-            if succeeded { "finished".to_owned() } else { format!("ended: {reason}") }
+            if succeeded {
+                "finished".to_owned()
+            } else {
+                format!("ended: {reason}")
+            }
         }
         AgentEvent::Session { .. }
         | AgentEvent::Thinking { .. }

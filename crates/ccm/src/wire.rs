@@ -75,7 +75,9 @@ pub fn kept_secret(dir: &Path, name: &str) -> Result<SecretString> {
     let mut open = std::fs::OpenOptions::new();
     open.write(true).create(true).truncate(true).mode(0o600);
     let mut out = open.open(&file).with_context(|| format!("cannot write {}", file.display()))?;
-    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).with_context(|| format!("cannot write {}", file.display()))?;
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.sync_all())
+        .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(text.into())
 }
 
@@ -111,7 +113,8 @@ pub async fn local_repositories(git: &git::Git, paths: &[PathBuf]) -> Result<Vec
     for path in paths {
         let repository = git::LocalRepository::open(git, path).await?;
         let folder = repository.path().file_name().map_or("repository".into(), |name| name.to_string_lossy());
-        let clean: String = folder.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
+        let clean: String =
+            folder.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
         let mut name = format!("local/{clean}").parse().or_else(|_| "local/repository".parse::<RepoName>())?;
         let mut n = 2;
         while named.iter().any(|(known, _)| *known == name) {
@@ -173,9 +176,10 @@ fn github(
     })?;
     let marker_key = kept_secret(dir, "marker.key")?;
     let api_url = section.api_url.parse().map_err(|_| ConfigError("github.api_url is no address".to_owned()))?;
+    let git_url = section.git_url.as_ref().map(|url| url.parse()).transpose();
     let config = GitHubConfig {
         api_url,
-        git_url: None,
+        git_url: git_url.map_err(|_| ConfigError("github.git_url is no address".to_owned()))?,
         token,
         repositories: section.repositories.clone(),
         marker_key,

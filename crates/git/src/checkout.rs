@@ -61,9 +61,7 @@ impl Mirror {
     /// replaced. Errors: [`GitError::Occupied`] when `dir` holds something else, [`GitError::UnknownCommit`].
     pub async fn checkout(&self, dir: &Path, commit: &CommitId, branch: &BranchName) -> Result<Checkout, GitError> {
         if !self.contains(commit).await? {
-            return Err(GitError::UnknownCommit {
-                command: format!("checkout {commit}"),
-            });
+            return Err(GitError::UnknownCommit { command: format!("checkout {commit}") });
         }
         let dir = prepare(dir).await?;
         let checkout = Checkout {
@@ -93,14 +91,7 @@ impl Mirror {
         let (Ok(base), Ok(branch)) = (base.trim().parse(), branch.trim().parse()) else {
             return Ok(None);
         };
-        Ok(Some(Checkout {
-            mirror: self.clone(),
-            dir,
-            private,
-            base,
-            branch,
-            staging: Mutex::default(),
-        }))
+        Ok(Some(Checkout { mirror: self.clone(), dir, private, base, branch, staging: Mutex::default() }))
     }
 }
 
@@ -128,12 +119,7 @@ impl Checkout {
     pub async fn changed_files(&self) -> Result<Vec<DiffFile>, GitError> {
         let _staging = self.staging.lock().await;
         let tree = self.stage().await?;
-        numstat(
-            self.mirror.git.call([""; 0]).git_dir(&self.private),
-            self.base.as_str(),
-            &tree,
-        )
-        .await
+        numstat(self.mirror.git.call([""; 0]).git_dir(&self.private), self.base.as_str(), &tree).await
     }
 
     /// Commits the whole work tree on top of the base and makes the commit known to the mirror; `None` when nothing
@@ -142,11 +128,7 @@ impl Checkout {
     pub async fn commit(&self, author: &Author, message: &str, at: Timestamp) -> Result<Option<CommitId>, GitError> {
         let _staging = self.staging.lock().await;
         let tree = self.stage().await?;
-        let unchanged = self
-            .call(&["rev-parse", "--verify"])
-            .arg(format!("{}^{{tree}}", self.base))
-            .text()
-            .await?;
+        let unchanged = self.call(&["rev-parse", "--verify"]).arg(format!("{}^{{tree}}", self.base)).text().await?;
         if tree == unchanged {
             return Ok(None);
         }
@@ -157,15 +139,7 @@ impl Checkout {
         let _writing = self.mirror.write().await?;
         // Fetched rather than written there: only what the commit needs gets in, and it is checked on the way.
         self.mirror
-            .call([
-                "fetch",
-                "--quiet",
-                "--no-tags",
-                "--force",
-                "--no-write-fetch-head",
-                "--no-auto-maintenance",
-                "--",
-            ])
+            .call(["fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance", "--"])
             .config("fetch.fsckObjects", "true")
             .arg(&self.private)
             .arg(format!("+{local}:{MADE}{}", self.branch))
@@ -187,10 +161,7 @@ impl Checkout {
         let init = ["init", "--quiet", "--template=", "--initial-branch=main"];
         git.call(init).arg("--bare").arg("--").arg(&self.private).ok().await?;
         self.borrow_objects(&self.private).await?;
-        self.call(&["read-tree", "--reset", "-u", self.base.as_str()])
-            .bulk()
-            .ok()
-            .await?;
+        self.call(&["read-tree", "--reset", "-u", self.base.as_str()]).bulk().ok().await?;
 
         let agents = self.dir.join(".git");
         git.call(init).arg("--").arg(&self.dir).ok().await?;
@@ -198,20 +169,12 @@ impl Checkout {
         let head = format!("refs/heads/{}", self.branch);
         for dir in [&agents, &self.private] {
             git.call(["symbolic-ref", "HEAD", &head]).git_dir(dir).ok().await?;
-            git.call(["update-ref", &head, self.base.as_str()])
-                .git_dir(dir)
-                .ok()
-                .await?;
+            git.call(["update-ref", &head, self.base.as_str()]).git_dir(dir).ok().await?;
         }
         copy_index(&self.private.join("index"), &agents.join("index")).await?;
         let config = agents.join("config");
-        on_disk(&config, |config| {
-            fs::OpenOptions::new()
-                .append(true)
-                .open(config)?
-                .write_all(AGENT_CONFIG.as_bytes())
-        })
-        .await?;
+        on_disk(&config, |config| fs::OpenOptions::new().append(true).open(config)?.write_all(AGENT_CONFIG.as_bytes()))
+            .await?;
         self.call(&["update-ref", BASE, self.base.as_str()]).ok().await?;
         Ok(())
     }
@@ -225,11 +188,7 @@ impl Checkout {
             line.push("\n");
             fs::create_dir_all(alternates.parent().unwrap_or(alternates))?;
             fs::write(alternates, line.as_encoded_bytes())?;
-            if shallow.0.exists() {
-                fs::copy(shallow.0, shallow.1).map(|_| ())
-            } else {
-                Ok(())
-            }
+            if shallow.0.exists() { fs::copy(shallow.0, shallow.1).map(|_| ()) } else { Ok(()) }
         })
         .await
     }
@@ -256,9 +215,7 @@ impl Checkout {
             });
         }
         if let Some(nested) = gitlinks(staged(&[])).await?.first() {
-            return Err(GitError::NestedRepository {
-                path: String::from_utf8_lossy(&nested.path).into_owned(),
-            });
+            return Err(GitError::NestedRepository { path: String::from_utf8_lossy(&nested.path).into_owned() });
         }
         if !submodules.is_empty() {
             let back = index_info(&submodules, "160000");
@@ -314,20 +271,14 @@ struct Gitlink {
 
 async fn gitlinks(staged: Call) -> Result<Vec<Gitlink>, GitError> {
     let mut links = Vec::new();
-    let call = ["ls-files", "--stage", "-z"]
-        .iter()
-        .fold(staged, |call, arg| call.arg(arg))
-        .bulk();
+    let call = ["ls-files", "--stage", "-z"].iter().fold(staged, |call, arg| call.arg(arg)).bulk();
     call.records(&mut |record| {
         // <mode> SP <oid> SP <stage> TAB <path>
         if let Some(rest) = record.strip_prefix(b"160000 ")
             && let Some(tab) = rest.iter().position(|byte| *byte == b'\t')
         {
             let oid = rest[..tab].split(|byte| *byte == b' ').next().unwrap_or_default();
-            links.push(Gitlink {
-                oid: String::from_utf8_lossy(oid).into_owned(),
-                path: rest[tab + 1..].to_vec(),
-            });
+            links.push(Gitlink { oid: String::from_utf8_lossy(oid).into_owned(), path: rest[tab + 1..].to_vec() });
         }
         ControlFlow::Continue(())
     })
@@ -343,17 +294,13 @@ fn index_info(links: &[Gitlink], mode: &str) -> Vec<u8> {
 
 /// Pathspecs for everything but the submodules.
 fn all_but(links: &[Gitlink]) -> Vec<u8> {
-    let excluded = links
-        .iter()
-        .flat_map(|link| [b":(exclude,top,literal)", link.path.as_slice(), b"\0"].concat());
+    let excluded = links.iter().flat_map(|link| [b":(exclude,top,literal)", link.path.as_slice(), b"\0"].concat());
     b":(top)\0".iter().copied().chain(excluded).collect()
 }
 
 /// The nested repository without commits that git complains about, if that is its complaint.
 fn unborn_repository(stderr: &str) -> Option<String> {
-    let complaint = stderr
-        .lines()
-        .find(|line| line.contains("does not have a commit checked out"))?;
+    let complaint = stderr.lines().find(|line| line.contains("does not have a commit checked out"))?;
     Some(complaint.split('\'').nth(1)?.trim_end_matches('/').to_owned())
 }
 
@@ -378,10 +325,7 @@ async fn prepare(dir: &Path) -> Result<PathBuf, GitError> {
         return Err(GitError::Occupied { path: dir.to_owned() });
     }
     let dir = tokio::fs::canonicalize(dir).await.map_err(io_error(dir))?;
-    on_disk(&private_dir(&dir), |private| {
-        fs::DirBuilder::new().mode(0o700).create(private)
-    })
-    .await?;
+    on_disk(&private_dir(&dir), |private| fs::DirBuilder::new().mode(0o700).create(private)).await?;
     Ok(dir)
 }
 
@@ -407,8 +351,7 @@ async fn on_disk<T: Send + 'static>(
 ) -> Result<T, GitError> {
     let owned = path.to_owned();
     let done = tokio::task::spawn_blocking(move || work(&owned)).await;
-    done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
-        .map_err(io_error(path))
+    done.unwrap_or_else(|panicked| Err(io::Error::other(panicked))).map_err(io_error(path))
 }
 
 #[cfg(test)]

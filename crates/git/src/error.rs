@@ -180,12 +180,7 @@ impl Rejection {
     /// Reads the reason out of the summary that `git push --porcelain` gives for one ref.
     pub(crate) fn of_summary(summary: &str) -> Self {
         let says = |needles: &[&str]| needles.iter().any(|needle| summary.contains(needle));
-        if says(&[
-            "stale info",
-            "cannot lock ref",
-            "reference already exists",
-            "failed to update ref",
-        ]) {
+        if says(&["stale info", "cannot lock ref", "reference already exists", "failed to update ref"]) {
             Self::Stale
         } else if says(&["non-fast-forward", "fetch first", "needs force"]) {
             Self::NonFastForward
@@ -203,20 +198,8 @@ impl Rejection {
     }
 }
 
-const LIMITED: &[&str] = &[
-    "error: 429",
-    "HTTP 429",
-    "rate limit",
-    "rate-limit",
-    "too many requests",
-];
-const BROKEN: &[&str] = &[
-    "error: 500",
-    "error: 502",
-    "error: 503",
-    "error: 504",
-    "Internal Server Error",
-];
+const LIMITED: &[&str] = &["error: 429", "HTTP 429", "rate limit", "rate-limit", "too many requests"];
+const BROKEN: &[&str] = &["error: 500", "error: 502", "error: 503", "error: 504", "Internal Server Error"];
 const DENIED: &[&str] = &[
     "error: 401",
     "error: 403",
@@ -230,12 +213,7 @@ const DENIED: &[&str] = &[
     "not allowed",
     "insufficient permission",
 ];
-const MISSING: &[&str] = &[
-    "error: 404",
-    "not found",
-    "does not appear to be a git repository",
-    "does not exist",
-];
+const MISSING: &[&str] = &["error: 404", "not found", "does not appear to be a git repository", "does not exist"];
 const UNREACHABLE: &[&str] = &[
     "Could not resolve host",
     "Couldn't connect",
@@ -256,13 +234,8 @@ const UNREACHABLE: &[&str] = &[
     "HTTP/2 stream",
     "SSL_ERROR_SYSCALL",
 ];
-const UNKNOWN: &[&str] = &[
-    "bad object",
-    "ot a valid object name",
-    "ot a valid commit name",
-    "not a tree object",
-    "bad revision",
-];
+const UNKNOWN: &[&str] =
+    &["bad object", "ot a valid object name", "ot a valid commit name", "not a tree object", "bad revision"];
 
 fn mentions(text: &str, needles: &[&str]) -> bool {
     let text = text.to_ascii_lowercase();
@@ -300,39 +273,15 @@ mod tests {
     fn what_remotes_say_becomes_a_branch_for_callers() {
         let host = "https://github.com/acme/shop.git/";
         for (stderr, want) in [
-            (
-                format!("fatal: unable to access '{host}': The requested URL returned error: 429"),
-                "Limited",
-            ),
-            (
-                format!("fatal: unable to access '{host}': The requested URL returned error: 503"),
-                "Transient",
-            ),
-            (
-                format!("fatal: unable to access '{host}': Could not resolve host: github.com"),
-                "Transient",
-            ),
-            (
-                "error: RPC failed; curl 56 Recv failure\nfatal: early EOF".into(),
-                "Transient",
-            ),
-            (
-                format!("fatal: unable to access '{host}': The requested URL returned error: 403"),
-                "Denied",
-            ),
+            (format!("fatal: unable to access '{host}': The requested URL returned error: 429"), "Limited"),
+            (format!("fatal: unable to access '{host}': The requested URL returned error: 503"), "Transient"),
+            (format!("fatal: unable to access '{host}': Could not resolve host: github.com"), "Transient"),
+            ("error: RPC failed; curl 56 Recv failure\nfatal: early EOF".into(), "Transient"),
+            (format!("fatal: unable to access '{host}': The requested URL returned error: 403"), "Denied"),
             (format!("fatal: Authentication failed for '{host}'"), "Denied"),
-            (
-                "fatal: could not read Username for 'https://github.com': terminal prompts disabled".into(),
-                "Denied",
-            ),
-            (
-                format!("remote: Repository not found.\nfatal: repository '{host}' not found"),
-                "NotFound",
-            ),
-            (
-                "fatal: '/srv/x' does not appear to be a git repository".into(),
-                "NotFound",
-            ),
+            ("fatal: could not read Username for 'https://github.com': terminal prompts disabled".into(), "Denied"),
+            (format!("remote: Repository not found.\nfatal: repository '{host}' not found"), "NotFound"),
+            ("fatal: '/srv/x' does not appear to be a git repository".into(), "NotFound"),
             ("fatal: bad object 1234".into(), "UnknownCommit"),
             ("fatal: something new".into(), "Failed"),
         ] {
@@ -346,19 +295,10 @@ mod tests {
         for (summary, want) in [
             ("[rejected] (stale info)", Rejection::Stale),
             ("[rejected] (non-fast-forward)", Rejection::NonFastForward),
-            (
-                "[remote rejected] (protected branch hook declined)",
-                Rejection::Protected,
-            ),
-            (
-                "[remote rejected] (push declined due to repository rule violations)",
-                Rejection::Protected,
-            ),
+            ("[remote rejected] (protected branch hook declined)", Rejection::Protected),
+            ("[remote rejected] (push declined due to repository rule violations)", Rejection::Protected),
             ("[remote rejected] (pre-receive hook declined)", Rejection::Hook),
-            (
-                "[remote rejected] (branch is currently checked out)",
-                Rejection::CheckedOut,
-            ),
+            ("[remote rejected] (branch is currently checked out)", Rejection::CheckedOut),
             (
                 "[remote rejected] (refusing to allow a GitHub App to create or update workflow `.github/workflows/a.yml` \
                  without `workflows` permission)",

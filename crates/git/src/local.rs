@@ -48,9 +48,7 @@ impl LocalRepository {
     /// [`GitError::NotARepository`], [`GitError::NoCommits`].
     pub async fn open(git: &Git, path: &Path) -> Result<Self, GitError> {
         if !tokio::fs::try_exists(path).await.map_err(io_error(path))? {
-            return Err(GitError::NotFound {
-                repository: path.display().to_string(),
-            });
+            return Err(GitError::NotFound { repository: path.display().to_string() });
         }
         let path = tokio::fs::canonicalize(path).await.map_err(io_error(path))?;
         let repository = Self { git: git.clone(), path };
@@ -58,12 +56,7 @@ impl LocalRepository {
         if ended.code != Some(0) {
             return Err(GitError::NotARepository { path: repository.path });
         }
-        if repository
-            .call(&["rev-list", "--max-count=1", "--all"])
-            .ok()
-            .await?
-            .is_empty()
-        {
+        if repository.call(&["rev-list", "--max-count=1", "--all"]).ok().await?.is_empty() {
             return Err(GitError::NoCommits { path: repository.path });
         }
         Ok(repository)
@@ -142,13 +135,8 @@ impl LocalRepository {
     pub async fn head_branch(&self) -> Result<BranchName, GitError> {
         let (bytes, _) = self.call(&["symbolic-ref", "--quiet", "HEAD"]).output().await?;
         let name = String::from_utf8_lossy(&bytes);
-        let branch = name
-            .trim()
-            .strip_prefix("refs/heads/")
-            .and_then(|name| name.parse().ok());
-        branch.ok_or_else(|| GitError::NoDefaultBranch {
-            repository: self.path.display().to_string(),
-        })
+        let branch = name.trim().strip_prefix("refs/heads/").and_then(|name| name.parse().ok());
+        branch.ok_or_else(|| GitError::NoDefaultBranch { repository: self.path.display().to_string() })
     }
 
     /// The commit of a branch, if it is there.
@@ -205,22 +193,12 @@ impl LocalRepository {
     }
 
     async fn is_ancestor(&self, ancestor: &CommitId, commit: &CommitId) -> Result<bool, GitError> {
-        self.call(&["merge-base", "--is-ancestor", ancestor.as_str(), commit.as_str()])
-            .test()
-            .await
+        self.call(&["merge-base", "--is-ancestor", ancestor.as_str(), commit.as_str()]).test().await
     }
 
     /// The tree of the merge, or the files in conflict.
     async fn merge_trees(&self, ours: &CommitId, theirs: &CommitId) -> Result<Result<String, Vec<String>>, GitError> {
-        let args = [
-            "merge-tree",
-            "--write-tree",
-            "--name-only",
-            "--no-messages",
-            "-z",
-            ours.as_str(),
-            theirs.as_str(),
-        ];
+        let args = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours.as_str(), theirs.as_str()];
         let (bytes, ended) = self.call(&args).bulk().output().await?;
         let text = String::from_utf8_lossy(&bytes);
         let mut records = text.split('\0').filter(|record| !record.is_empty());
@@ -252,33 +230,14 @@ impl LocalRepository {
         into: &BranchName,
         commit: &CommitId,
     ) -> Result<MergeOutcome, GitError> {
-        let args = [
-            "merge",
-            "--ff-only",
-            "--no-stat",
-            "--quiet",
-            "--no-autostash",
-            "--no-verify-signatures",
-        ];
-        let (_, ended) = self
-            .call(&args)
-            .arg(commit.as_str())
-            .folder(folder)
-            .users_settings()
-            .bulk()
-            .output()
-            .await?;
+        let args = ["merge", "--ff-only", "--no-stat", "--quiet", "--no-autostash", "--no-verify-signatures"];
+        let (_, ended) = self.call(&args).arg(commit.as_str()).folder(folder).users_settings().bulk().output().await?;
         if ended.code == Some(0) {
             return Ok(MergeOutcome::Merged(commit.clone()));
         }
-        if ["would be overwritten by merge", "would lose untracked files"]
-            .iter()
-            .any(|s| ended.stderr.contains(s))
-        {
+        if ["would be overwritten by merge", "would lose untracked files"].iter().any(|s| ended.stderr.contains(s)) {
             let files = ended.stderr.lines().filter_map(|line| line.strip_prefix('\t'));
-            return Ok(MergeOutcome::Dirty {
-                files: files.map(str::to_owned).collect(),
-            });
+            return Ok(MergeOutcome::Dirty { files: files.map(str::to_owned).collect() });
         }
         if ended.stderr.contains("Not possible to fast-forward") {
             return Err(stale(into, ended.stderr));
@@ -301,19 +260,12 @@ impl LocalRepository {
 
     fn call(&self, args: &[&str]) -> Call {
         let above = self.path.parent().unwrap_or(&self.path);
-        self.git
-            .call(args)
-            .folder(&self.path)
-            .env("GIT_CEILING_DIRECTORIES", above)
+        self.git.call(args).folder(&self.path).env("GIT_CEILING_DIRECTORIES", above)
     }
 }
 
 fn stale(branch: &BranchName, message: String) -> GitError {
-    GitError::Rejected {
-        branch: branch.clone(),
-        reason: Rejection::Stale,
-        message,
-    }
+    GitError::Rejected { branch: branch.clone(), reason: Rejection::Stale, message }
 }
 
 #[cfg(test)]

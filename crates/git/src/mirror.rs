@@ -55,28 +55,12 @@ impl Git {
         {
             let _writing = writing.lock().await;
             // The last thing that `init` makes; without it an earlier one was interrupted.
-            if !tokio::fs::try_exists(dir.join("objects/info"))
-                .await
-                .map_err(io_error(&dir))?
-            {
-                let init = [
-                    "init",
-                    "--quiet",
-                    "--bare",
-                    "--template=",
-                    "--initial-branch=main",
-                    "--",
-                ];
+            if !tokio::fs::try_exists(dir.join("objects/info")).await.map_err(io_error(&dir))? {
+                let init = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--"];
                 self.call(init).arg(&dir).ok().await?;
             }
         }
-        Ok(Mirror {
-            git: self.clone(),
-            dir: Arc::new(dir),
-            remote: Arc::new(remote),
-            writing,
-            depth: None,
-        })
+        Ok(Mirror { git: self.clone(), dir: Arc::new(dir), remote: Arc::new(remote), writing, depth: None })
     }
 }
 
@@ -108,18 +92,11 @@ impl Mirror {
         let Some((default_branch, tip)) = self.remote_head(known.as_ref()).await? else {
             self.forget_tracked(None).await?;
             let default_branch = known.unwrap_or_else(main_branch);
-            return Ok(Fetched {
-                head: None,
-                default_branch,
-                moved: before.is_some(),
-            });
+            return Ok(Fetched { head: None, default_branch, moved: before.is_some() });
         };
         let tracked = format!("{TRACKED}{default_branch}");
         if before.as_ref() != Some(&tip) || known.as_ref() != Some(&default_branch) {
-            if known
-                .as_ref()
-                .is_some_and(|known| in_each_others_way(known, &default_branch))
-            {
+            if known.as_ref().is_some_and(|known| in_each_others_way(known, &default_branch)) {
                 self.forget_tracked(None).await?;
             }
             self.fetch_ref(&default_branch, &tracked).await?;
@@ -127,11 +104,7 @@ impl Mirror {
             self.forget_tracked(Some(&tracked)).await?;
         }
         let head = self.head().await?;
-        Ok(Fetched {
-            moved: head != before,
-            head,
-            default_branch,
-        })
+        Ok(Fetched { moved: head != before, head, default_branch })
     }
 
     /// Fetches another branch of the remote and returns its commit; `None` when the remote has no such branch.
@@ -164,11 +137,7 @@ impl Mirror {
     pub async fn branch_head(&self, branch: &BranchName) -> Result<Option<CommitId>, GitError> {
         let wanted = format!("refs/heads/{branch}");
         let listed = self.ls_remote(&[&wanted]).await?;
-        Ok(listed
-            .refs
-            .into_iter()
-            .find(|(name, _)| *name == wanted)
-            .map(|(_, commit)| commit))
+        Ok(listed.refs.into_iter().find(|(name, _)| *name == wanted).map(|(_, commit)| commit))
     }
 
     /// Whether the mirror has `commit`.
@@ -178,21 +147,12 @@ impl Mirror {
 
     /// Whether `ancestor` is `commit` or one of its ancestors. Error: [`GitError::UnknownCommit`].
     pub async fn is_ancestor(&self, ancestor: &CommitId, commit: &CommitId) -> Result<bool, GitError> {
-        self.call(["merge-base", "--is-ancestor"])
-            .arg(ancestor.as_str())
-            .arg(commit.as_str())
-            .test()
-            .await
+        self.call(["merge-base", "--is-ancestor"]).arg(ancestor.as_str()).arg(commit.as_str()).test().await
     }
 
     /// The best common ancestor; `None` for unrelated histories. Error: [`GitError::UnknownCommit`].
     pub async fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, GitError> {
-        let (bytes, ended) = self
-            .call(["merge-base"])
-            .arg(a.as_str())
-            .arg(b.as_str())
-            .output()
-            .await?;
+        let (bytes, ended) = self.call(["merge-base"]).arg(a.as_str()).arg(b.as_str()).output().await?;
         let text = String::from_utf8_lossy(&bytes);
         match (ended.code, text.lines().next()) {
             (Some(0), Some(line)) => match line.parse() {
@@ -208,10 +168,7 @@ impl Mirror {
     pub async fn forget(&self, branch: &BranchName) -> Result<(), GitError> {
         let _writing = self.write().await?;
         for prefix in [MADE, FETCHED] {
-            self.call(["update-ref", "-d"])
-                .arg(format!("{prefix}{branch}"))
-                .ok()
-                .await?;
+            self.call(["update-ref", "-d"]).arg(format!("{prefix}{branch}")).ok().await?;
         }
         Ok(())
     }
@@ -219,10 +176,7 @@ impl Mirror {
     /// Packs the objects and drops those that nothing has reached for 30 days, which outlives every checkout.
     pub async fn maintain(&self) -> Result<(), GitError> {
         let _writing = self.write().await?;
-        self.call(["gc", "--quiet", "--no-detach", "--prune=30.days.ago"])
-            .bulk()
-            .ok()
-            .await?;
+        self.call(["gc", "--quiet", "--no-detach", "--prune=30.days.ago"]).bulk().ok().await?;
         Ok(())
     }
 
@@ -256,32 +210,18 @@ impl Mirror {
     /// Fetches one branch by its name: by a bare commit id, servers would negotiate nothing and send everything.
     async fn fetch_ref(&self, branch: &BranchName, into: &str) -> Result<(), GitError> {
         let mut call = self
-            .call([
-                "fetch",
-                "--quiet",
-                "--no-tags",
-                "--force",
-                "--no-write-fetch-head",
-                "--no-auto-maintenance",
-            ])
+            .call(["fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance"])
             .remote(&self.remote);
         if let Some(depth) = self.depth {
             call = call.arg(format!("--depth={depth}"));
         }
-        call.arg("--")
-            .arg(&self.remote.url)
-            .arg(format!("+refs/heads/{branch}:{into}"))
-            .ok()
-            .await?;
+        call.arg("--").arg(&self.remote.url).arg(format!("+refs/heads/{branch}:{into}")).ok().await?;
         Ok(())
     }
 
     /// Deletes the tracked refs, all but `keep`.
     async fn forget_tracked(&self, keep: Option<&str>) -> Result<(), GitError> {
-        let refs = self
-            .call(["for-each-ref", "--format=%(refname)", TRACKED])
-            .text()
-            .await?;
+        let refs = self.call(["for-each-ref", "--format=%(refname)", TRACKED]).text().await?;
         for name in refs.lines().filter(|name| Some(*name) != keep) {
             self.call(["update-ref", "--no-deref", "-d", name]).ok().await?;
         }
@@ -304,21 +244,12 @@ impl Mirror {
                 return Ok(Some((branch, tip)));
             }
         }
-        Err(GitError::NoDefaultBranch {
-            repository: self.remote.url.clone(),
-        })
+        Err(GitError::NoDefaultBranch { repository: self.remote.url.clone() })
     }
 
     async fn ls_remote(&self, patterns: &[&str]) -> Result<Listed, GitError> {
-        let call = self
-            .call(["ls-remote", "--quiet", "--symref", "--"])
-            .remote(&self.remote)
-            .arg(&self.remote.url);
-        let text = patterns
-            .iter()
-            .fold(call, |call, pattern| call.arg(pattern))
-            .text()
-            .await?;
+        let call = self.call(["ls-remote", "--quiet", "--symref", "--"]).remote(&self.remote).arg(&self.remote.url);
+        let text = patterns.iter().fold(call, |call, pattern| call.arg(pattern)).text().await?;
         Ok(Listed::read(&text))
     }
 }
@@ -331,10 +262,7 @@ struct Listed {
 
 impl Listed {
     fn read(text: &str) -> Self {
-        let mut listed = Self {
-            head: None,
-            refs: Vec::new(),
-        };
+        let mut listed = Self { head: None, refs: Vec::new() };
         for (value, name) in text.lines().filter_map(|line| line.split_once('\t')) {
             if let Some(target) = value.strip_prefix("ref: refs/heads/") {
                 if name == "HEAD" {

@@ -57,10 +57,7 @@ pub struct Deadlines {
 impl Default for Deadlines {
     /// Ten minutes and one minute.
     fn default() -> Self {
-        Self {
-            network: Duration::from_secs(600),
-            local: Duration::from_secs(60),
-        }
+        Self { network: Duration::from_secs(600), local: Duration::from_secs(60) }
     }
 }
 
@@ -110,21 +107,13 @@ impl Git {
     /// The program at `program` with other deadlines.
     #[must_use]
     pub fn with_deadlines(program: PathBuf, deadlines: Deadlines) -> Self {
-        let mut inherited: Vec<(OsString, OsString)> = INHERITED
-            .iter()
-            .filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)))
-            .collect();
+        let mut inherited: Vec<(OsString, OsString)> =
+            INHERITED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))).collect();
         if !inherited.iter().any(|(name, _)| name == "PATH") {
             inherited.push(("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()));
         }
         let processes = Semaphore::new(MAX_PROCESSES);
-        Self(Arc::new(Inner {
-            program,
-            deadlines,
-            inherited,
-            processes,
-            mirrors: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { program, deadlines, inherited, processes, mirrors: Mutex::default() }))
     }
 
     /// The program's version. Refuses one older than [`OLDEST_GIT`] with [`GitError::TooOld`].
@@ -157,10 +146,7 @@ impl Git {
             args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
             folder: None,
             environment: Vec::new(),
-            config: CONFIG
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
+            config: CONFIG.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             stdin: Vec::new(),
             secrets: Vec::new(),
             remote: None,
@@ -203,19 +189,11 @@ impl Ended {
 
     /// The error for an answer that cannot be understood.
     pub(crate) fn garbled(self, what: &str) -> GitError {
-        GitError::Failed {
-            command: self.command,
-            code: self.code,
-            stderr: format!("unexpected answer: {what}"),
-        }
+        GitError::Failed { command: self.command, code: self.code, stderr: format!("unexpected answer: {what}") }
     }
 
     fn success(self) -> Result<(), GitError> {
-        if self.code == Some(0) || self.stopped {
-            Ok(())
-        } else {
-            Err(self.into_error())
-        }
+        if self.code == Some(0) || self.stopped { Ok(()) } else { Err(self.into_error()) }
     }
 }
 
@@ -262,8 +240,7 @@ impl Call {
     /// Talks to `remote`, with its login.
     pub(crate) fn remote(mut self, remote: &Remote) -> Self {
         if let Some(authorization) = remote.authorization() {
-            self.config
-                .push(("http.extraHeader".to_owned(), format!("Authorization: {authorization}")));
+            self.config.push(("http.extraHeader".to_owned(), format!("Authorization: {authorization}")));
         }
         self.secrets = remote.secrets();
         self.remote = Some(remote.url.clone());
@@ -280,10 +257,7 @@ impl Call {
     pub(crate) async fn output(self) -> Result<(Vec<u8>, Ended), GitError> {
         let (bytes, ended) = self.prefix(MAX_STDOUT).await?;
         if ended.stopped {
-            return Err(GitError::TooLarge {
-                what: "an answer of git",
-                limit: format!("{MAX_STDOUT} bytes"),
-            });
+            return Err(GitError::TooLarge { what: "an answer of git", limit: format!("{MAX_STDOUT} bytes") });
         }
         Ok((bytes, ended))
     }
@@ -295,11 +269,7 @@ impl Call {
             .drive(&mut |chunk| {
                 let room = max - bytes.len();
                 bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if chunk.len() > room {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+                if chunk.len() > room { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .await?;
         Ok((bytes, ended))
@@ -342,18 +312,11 @@ impl Call {
                 }
                 rest.extend_from_slice(chunk);
                 oversized = rest.len() > MAX_RECORD;
-                if oversized {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+                if oversized { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .await?;
         if oversized {
-            return Err(GitError::TooLarge {
-                what: "a record of git",
-                limit: format!("{MAX_RECORD} bytes"),
-            });
+            return Err(GitError::TooLarge { what: "a record of git", limit: format!("{MAX_RECORD} bytes") });
         }
         ended.success()
     }
@@ -386,76 +349,42 @@ impl Call {
             // The group is dead; this only collects the program's exit status.
             let _ = child.wait().await;
             group.finished = true;
-            return Err(GitError::Timeout {
-                command,
-                after: self.deadline,
-            });
+            return Err(GitError::Timeout { command, after: self.deadline });
         };
         group.finished = true;
-        let status = status.map_err(|source| GitError::Io {
-            path: git.0.program.clone(),
-            source,
-        })?;
-        let stderr = last_bytes(
-            redact(String::from_utf8_lossy(&stderr).into_owned(), &self.secrets),
-            STDERR_SHOWN,
-        );
+        let status = status.map_err(|source| GitError::Io { path: git.0.program.clone(), source })?;
+        let stderr = last_bytes(redact(String::from_utf8_lossy(&stderr).into_owned(), &self.secrets), STDERR_SHOWN);
         tracing::trace!(command, code = status.code(), "git ended");
-        Ok(Ended {
-            code: status.code(),
-            stderr,
-            stopped,
-            command,
-            remote: self.remote,
-        })
+        Ok(Ended { code: status.code(), stderr, stopped, command, remote: self.remote })
     }
 
     fn spawn(&self, with_stdin: bool) -> Result<Child, GitError> {
         let inner = &self.git.0;
         let mut command = Command::new(&inner.program);
-        command
-            .args(&self.args)
-            .env_clear()
-            .envs(inner.inherited.iter().map(|(name, value)| (name, value)));
+        command.args(&self.args).env_clear().envs(inner.inherited.iter().map(|(name, value)| (name, value)));
         command.envs(ENVIRONMENT.iter().copied());
         if self.users_settings {
-            let home = ["HOME", "XDG_CONFIG_HOME"]
-                .into_iter()
-                .filter_map(|name| Some((name, std::env::var_os(name)?)));
+            let home = ["HOME", "XDG_CONFIG_HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
             command.envs(home);
         } else {
-            command
-                .env("HOME", "/nonexistent")
-                .env("GIT_CONFIG_GLOBAL", "/dev/null")
-                .env("GIT_CONFIG_NOSYSTEM", "1");
+            command.env("HOME", "/nonexistent").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
         }
         command.env("GIT_CONFIG_COUNT", self.config.len().to_string());
         for (n, (key, value)) in self.config.iter().enumerate() {
-            command
-                .env(format!("GIT_CONFIG_KEY_{n}"), key)
-                .env(format!("GIT_CONFIG_VALUE_{n}"), value);
+            command.env(format!("GIT_CONFIG_KEY_{n}"), key).env(format!("GIT_CONFIG_VALUE_{n}"), value);
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
         command.stdin(if with_stdin { Stdio::piped() } else { Stdio::null() });
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         command.spawn().map_err(|source| match (source.kind(), &self.folder) {
-            (io::ErrorKind::NotFound, Some(folder)) if !folder.is_dir() => GitError::NotFound {
-                repository: folder.display().to_string(),
-            },
-            (io::ErrorKind::NotFound, _) => GitError::NotInstalled {
-                program: inner.program.clone(),
-            },
-            _ => GitError::Io {
-                path: inner.program.clone(),
-                source,
-            },
+            (io::ErrorKind::NotFound, Some(folder)) if !folder.is_dir() => {
+                GitError::NotFound { repository: folder.display().to_string() }
+            }
+            (io::ErrorKind::NotFound, _) => GitError::NotInstalled { program: inner.program.clone() },
+            _ => GitError::Io { path: inner.program.clone(), source },
         })
     }
 

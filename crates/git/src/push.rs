@@ -43,11 +43,7 @@ impl Mirror {
             return Ok(Pushed::AlreadyThere);
         }
         self.push_ref(commit.as_str(), branch, expected).await?;
-        Ok(if expected.is_some() {
-            Pushed::Updated
-        } else {
-            Pushed::Created
-        })
+        Ok(if expected.is_some() { Pushed::Updated } else { Pushed::Created })
     }
 
     /// Deletes `branch` of the remote if it is at `expected`. Safe to repeat. Errors as for [`Mirror::push`].
@@ -63,15 +59,7 @@ impl Mirror {
         let name = format!("refs/heads/{branch}");
         let lease = format!("--force-with-lease={name}:{}", expected.map_or("", CommitId::as_str));
         let (bytes, ended) = self
-            .call([
-                "push",
-                "--porcelain",
-                "--no-verify",
-                "--no-follow-tags",
-                "--no-signed",
-                &lease,
-                "--",
-            ])
+            .call(["push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", &lease, "--"])
             .remote(&self.remote)
             .arg(&self.remote.url)
             .arg(format!("{from}:{name}"))
@@ -81,24 +69,13 @@ impl Mirror {
             return Ok(());
         }
         let report = String::from_utf8_lossy(&bytes);
-        let Some(summary) = report
-            .lines()
-            .find_map(|line| line.strip_prefix("!\t")?.split('\t').nth(1))
-        else {
+        let Some(summary) = report.lines().find_map(|line| line.strip_prefix("!\t")?.split('\t').nth(1)) else {
             return Err(ended.into_error());
         };
         let reason = Rejection::of_summary(summary);
-        let words: Vec<&str> = ended
-            .stderr
-            .lines()
-            .filter_map(|line| line.strip_prefix("remote:"))
-            .collect();
+        let words: Vec<&str> = ended.stderr.lines().filter_map(|line| line.strip_prefix("remote:")).collect();
         let message = [&[summary], words.as_slice()].concat().join("\n").trim().to_owned();
-        Err(GitError::Rejected {
-            branch: branch.clone(),
-            reason,
-            message,
-        })
+        Err(GitError::Rejected { branch: branch.clone(), reason, message })
     }
 }
 

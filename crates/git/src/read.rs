@@ -102,13 +102,8 @@ pub struct DiffFile {
 impl Mirror {
     /// All files of `commit` with their sizes. Error: [`GitError::UnknownCommit`].
     pub async fn files(&self, commit: &CommitId) -> Result<Tree, GitError> {
-        let mut tree = Tree {
-            files: Vec::new(),
-            truncated: false,
-        };
-        let call = self
-            .call(["ls-tree", "-r", "-l", "-z", "--full-tree", commit.as_str()])
-            .bulk();
+        let mut tree = Tree { files: Vec::new(), truncated: false };
+        let call = self.call(["ls-tree", "-r", "-l", "-z", "--full-tree", commit.as_str()]).bulk();
         call.records(&mut |record| {
             if let Some(file) = tree_file(record) {
                 if tree.files.len() == MAX_FILES {
@@ -126,14 +121,7 @@ impl Mirror {
     /// The files that differ between two commits, without submodules. Errors: [`GitError::UnknownCommit`] when either
     /// is not here, [`GitError::TooLarge`] beyond [`MAX_FILES`]: then list the files instead.
     pub async fn changed(&self, from: &CommitId, to: &CommitId) -> Result<Vec<Change>, GitError> {
-        let args = [
-            "diff-tree",
-            "-r",
-            "-z",
-            "--raw",
-            "--no-renames",
-            "--ignore-submodules=none",
-        ];
+        let args = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none"];
         let call = self.call(args).arg(from.as_str()).arg(to.as_str()).bulk();
         let mut changes = Vec::new();
         let mut entry: Option<(Option<String>, ChangeStatus)> = None;
@@ -143,25 +131,14 @@ impl Mirror {
             if let Some(header) = text.strip_prefix(':').filter(|_| seen % 2 == 0) {
                 entry = change(header);
             } else if let Some((oid, status)) = entry.take() {
-                changes.push(Change {
-                    path: text.into_owned(),
-                    oid,
-                    status,
-                });
+                changes.push(Change { path: text.into_owned(), oid, status });
             }
             seen += 1;
-            if changes.len() > MAX_FILES {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if changes.len() > MAX_FILES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
         if changes.len() > MAX_FILES {
-            return Err(GitError::TooLarge {
-                what: "the change",
-                limit: format!("{MAX_FILES} files"),
-            });
+            return Err(GitError::TooLarge { what: "the change", limit: format!("{MAX_FILES} files") });
         }
         Ok(changes)
     }
@@ -175,9 +152,7 @@ impl Mirror {
         let call = self.call(["blame", "--porcelain", &lines, commit.as_str(), "--", path]);
         let (bytes, ended) = call.output().await?;
         if ended.code != Some(0) {
-            let absent = ["no such path", "has only"]
-                .iter()
-                .any(|words| ended.stderr.contains(words));
+            let absent = ["no such path", "has only"].iter().any(|words| ended.stderr.contains(words));
             return if absent { Ok(None) } else { Err(ended.into_error()) };
         }
         let text = String::from_utf8_lossy(&bytes);
@@ -186,39 +161,16 @@ impl Mirror {
         let (Some(name), Some(seconds)) = (field("author"), seconds) else {
             return Err(ended.garbled("blame without author or time"));
         };
-        let email = field("author-mail")
-            .unwrap_or_default()
-            .trim_matches(['<', '>'])
-            .to_owned();
+        let email = field("author-mail").unwrap_or_default().trim_matches(['<', '>']).to_owned();
         let at = Timestamp(seconds.saturating_mul(1000));
-        Ok(Some(Blame {
-            author: Author {
-                name: name.to_owned(),
-                email,
-            },
-            at,
-        }))
+        Ok(Some(Blame { author: Author { name: name.to_owned(), email }, at }))
     }
 
     /// The difference from `base` to `head`, as they are (for a pull request's view, take the merge base first).
     pub async fn diff(&self, base: &CommitId, head: &CommitId) -> Result<Diff, GitError> {
         let files = numstat(self.call([]), base.as_str(), head.as_str()).await?;
-        let args = [
-            "diff-tree",
-            "-r",
-            "-p",
-            "-M",
-            "--no-ext-diff",
-            "--no-textconv",
-            "--no-color",
-            "--full-index",
-        ];
-        let call = self
-            .call(args)
-            .arg(base.as_str())
-            .arg(head.as_str())
-            .env("GIT_ATTR_SOURCE", base.as_str())
-            .bulk();
+        let args = ["diff-tree", "-r", "-p", "-M", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index"];
+        let call = self.call(args).arg(base.as_str()).arg(head.as_str()).env("GIT_ATTR_SOURCE", base.as_str()).bulk();
         let (mut bytes, ended) = call.prefix(MAX_DIFF_BYTES).await?;
         let truncated = ended.stopped;
         if !truncated && ended.code != Some(0) {
@@ -228,26 +180,14 @@ impl Mirror {
             let whole_lines = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             bytes.truncate(whole_lines);
         }
-        Ok(Diff {
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-            truncated,
-            files,
-        })
+        Ok(Diff { text: String::from_utf8_lossy(&bytes).into_owned(), truncated, files })
     }
 }
 
 /// The extent of the change from `base` to `head` (commits or trees) in the repository that `call` is set up for.
 /// Attributes are those of `base`: a change cannot hide itself by declaring its files binary.
 pub(crate) async fn numstat(call: Call, base: &str, head: &str) -> Result<Vec<DiffFile>, GitError> {
-    let args = [
-        "diff-tree",
-        "-r",
-        "-z",
-        "--numstat",
-        "--no-renames",
-        "--no-ext-diff",
-        "--no-textconv",
-    ];
+    let args = ["diff-tree", "-r", "-z", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv"];
     let call = args
         .iter()
         .fold(call, |call, arg| call.arg(arg))
@@ -259,18 +199,11 @@ pub(crate) async fn numstat(call: Call, base: &str, head: &str) -> Result<Vec<Di
     call.bulk()
         .records(&mut |record| {
             files.extend(diff_file(&String::from_utf8_lossy(record)));
-            if files.len() > MAX_FILES {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if files.len() > MAX_FILES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
     if files.len() > MAX_FILES {
-        return Err(GitError::TooLarge {
-            what: "the change",
-            limit: format!("{MAX_FILES} files"),
-        });
+        return Err(GitError::TooLarge { what: "the change", limit: format!("{MAX_FILES} files") });
     }
     Ok(files)
 }
@@ -280,12 +213,7 @@ fn diff_file(record: &str) -> Option<DiffFile> {
     let mut parts = record.splitn(3, '\t');
     let (added, removed, path) = (parts.next()?, parts.next()?, parts.next()?);
     let count = |text: &str| text.parse().unwrap_or(0);
-    Some(DiffFile {
-        path: path.to_owned(),
-        added: count(added),
-        removed: count(removed),
-        binary: added == "-",
-    })
+    Some(DiffFile { path: path.to_owned(), added: count(added), removed: count(removed), binary: added == "-" })
 }
 
 /// Reads `<mode> SP <type> SP <oid> SP <size> TAB <path>`; `None` for submodules.

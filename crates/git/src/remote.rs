@@ -28,18 +28,12 @@ impl Remote {
     /// A remote without a login.
     #[must_use]
     pub fn public(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            auth: None,
-        }
+        Self { url: url.into(), auth: None }
     }
 
     /// Refuses what git would take for something else than a web address or a folder, and passwords in addresses.
     pub(crate) fn validated(self) -> Result<Self, GitError> {
-        let web = self
-            .url
-            .strip_prefix("https://")
-            .or_else(|| self.url.strip_prefix("http://"));
+        let web = self.url.strip_prefix("https://").or_else(|| self.url.strip_prefix("http://"));
         let reason = match web {
             _ if self.url.bytes().any(|b| b < b' ' || b == 0x7f) => Some("it holds control characters"),
             Some(rest) if rest.split('/').next().is_some_and(|host| host.contains('@')) => {
@@ -65,10 +59,7 @@ impl Remote {
     pub(crate) fn secrets(&self) -> Vec<String> {
         let Some(auth) = &self.auth else { return Vec::new() };
         let password = auth.password.expose_secret().to_owned();
-        [auth.encoded(), password]
-            .into_iter()
-            .filter(|secret| !secret.is_empty())
-            .collect()
+        [auth.encoded(), password].into_iter().filter(|secret| !secret.is_empty()).collect()
     }
 }
 
@@ -105,14 +96,8 @@ mod tests {
 
     #[test]
     fn a_printed_remote_shows_no_password() {
-        let auth = RemoteAuth {
-            username: "me".into(),
-            password: "hunter2".into(),
-        };
-        let remote = Remote {
-            url: "https://host/a/b".into(),
-            auth: Some(auth),
-        };
+        let auth = RemoteAuth { username: "me".into(), password: "hunter2".into() };
+        let remote = Remote { url: "https://host/a/b".into(), auth: Some(auth) };
         assert!(!format!("{remote:?}").contains("hunter2"));
         assert_eq!(remote.secrets(), ["bWU6aHVudGVyMg==", "hunter2"]);
     }

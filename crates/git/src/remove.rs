@@ -74,8 +74,7 @@ fn open_up(folder: &Path) -> io::Result<()> {
 
 async fn blocking(path: &Path, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), GitError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)))
-        .map_err(io_error(path))
+    done.unwrap_or_else(|panicked| Err(io::Error::other(panicked))).map_err(io_error(path))
 }
 
 #[cfg(test)]

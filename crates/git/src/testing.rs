@@ -60,15 +60,8 @@ impl World {
 
 impl Repo {
     pub(crate) async fn init(git: &Git, dir: &Path) -> Self {
-        git.call(["init", "--quiet", "--initial-branch=main"])
-            .arg(dir)
-            .ok()
-            .await
-            .unwrap();
-        Self {
-            git: git.clone(),
-            dir: dir.to_owned(),
-        }
+        git.call(["init", "--quiet", "--initial-branch=main"]).arg(dir).ok().await.unwrap();
+        Self { git: git.clone(), dir: dir.to_owned() }
     }
 
     /// Runs git in the work tree and returns what it says.
@@ -93,8 +86,7 @@ impl Repo {
             write(&self.dir, path, content);
         }
         self.run(&["add", "--all"]).await;
-        self.run(&["commit", "--quiet", "--allow-empty", "--message=work"])
-            .await;
+        self.run(&["commit", "--quiet", "--allow-empty", "--message=work"]).await;
         self.head("HEAD").await
     }
 
@@ -115,13 +107,7 @@ pub(crate) async fn script(path: &Path, body: &str) {
     let draft = path.with_extension("draft");
     fs::write(&draft, format!("#!/bin/sh\n{body}\n")).unwrap();
     fs::set_permissions(&draft, fs::Permissions::from_mode(0o755)).unwrap();
-    let copied = tokio::process::Command::new("cp")
-        .arg("-p")
-        .arg(&draft)
-        .arg(path)
-        .status()
-        .await
-        .unwrap();
+    let copied = tokio::process::Command::new("cp").arg("-p").arg(&draft).arg(path).status().await.unwrap();
     assert!(copied.success());
     fs::remove_file(draft).unwrap();
 }
@@ -131,8 +117,5 @@ pub(crate) fn branch(name: &str) -> BranchName {
 }
 
 pub(crate) fn bot() -> Author {
-    Author {
-        name: "Bot".into(),
-        email: "bot@example.org".into(),
-    }
+    Author { name: "Bot".into(), email: "bot@example.org".into() }
 }

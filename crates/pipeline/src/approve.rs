@@ -32,6 +32,8 @@ use crate::{Context, wording};
 pub enum Decision {
     /// Go ahead with exactly this content; `None` takes what is stored now.
     Approve(Option<ContentHash>),
+    /// Not yet after all: back to where it waits for an approval, as long as no run has begun.
+    Withdraw,
     /// No, and never again.
     Reject,
     /// Stop.
@@ -117,9 +119,17 @@ fn decided(ctx: &Context, task: Task, decision: Decision, by: Actor) -> Result<C
             let Actor::Person { login, channel } = &by else {
                 return Err(DecideError::Refused("Only a person can approve.".to_owned()));
             };
-            let approval = Approval { by: login.clone(), channel: *channel, at: now, content: proposal.content.clone() };
+            let approval =
+                Approval { by: login.clone(), channel: *channel, at: now, content: proposal.content.clone() };
             commit.enqueue.push(run_job(&task, now));
             (task.apply(Command::Approve(proposal, approval), now)?, EventKind::Approved)
+        }
+        Decision::Withdraw => {
+            let Some(shown) = task.state.proposal().cloned() else {
+                return Err(DecideError::Refused("Nothing was approved yet.".to_owned()));
+            };
+            commit.drop_jobs.push(id.clone());
+            (task.apply(Command::Edit(shown), now)?, EventKind::Changed { what: "to wait with it".to_owned() })
         }
         Decision::Reject => {
             commit.drop_jobs.push(id.clone());
@@ -131,10 +141,7 @@ fn decided(ctx: &Context, task: Task, decision: Decision, by: Actor) -> Result<C
         }
         Decision::Retry => {
             commit.enqueue.push(run_job(&task, now));
-            (
-                task.apply(Command::Retry, now)?,
-                EventKind::Retried { why: format!("{} asked for it.", by.name()) },
-            )
+            (task.apply(Command::Retry, now)?, EventKind::Retried { why: format!("{} asked for it.", by.name()) })
         }
         Decision::Agent(name) => {
             if !ctx.settings().agents.contains_key(&name) {
@@ -150,6 +157,7 @@ fn decided(ctx: &Context, task: Task, decision: Decision, by: Actor) -> Result<C
         }
         Decision::Budget(micro) => {
             open_for_options(&task)?;
+            within_means(ctx, &task, micro, &by)?;
             let what = format!("budget {}", wording::usd(micro));
             (Task { budget_micro_usd: Some(micro), updated_at: now, ..task }, EventKind::Changed { what })
         }
@@ -157,6 +165,22 @@ fn decided(ctx: &Context, task: Task, decision: Decision, by: Actor) -> Result<C
     commit.tasks.push(task);
     commit.events.push(NewEvent { at: now, repository, task: Some(id), actor: by, kind });
     Ok(commit)
+}
+
+/// Who writes in a repository does not pay for the agents: only the operator goes beyond what the configuration grants.
+fn within_means(ctx: &Context, task: &Task, micro: u64, by: &Actor) -> Result<(), DecideError> {
+    let settings = ctx.settings();
+    let granted =
+        settings.agents.get(task.agent.as_deref().unwrap_or("default")).map_or(0, |agent| agent.budget_micro_usd());
+    match by {
+        Actor::Person { channel: Channel::Comment | Channel::Label | Channel::Forge, .. } if micro > granted => {
+            Err(DecideError::Refused(format!(
+                "At most {} are granted for one run. The operator can give more on the dashboard.",
+                wording::usd(granted)
+            )))
+        }
+        Actor::Person { .. } | Actor::Service | Actor::Agent { .. } => Ok(()),
+    }
 }
 
 fn open_for_options(task: &Task) -> Result<(), DecideError> {
@@ -215,8 +239,14 @@ pub async fn message(ctx: &Arc<Context>, id: &TaskId, text: &str, by: Actor) -> 
 pub async fn merge(ctx: &Arc<Context>, id: &TaskId, by: Actor) -> Result<(), DecideError> {
     let task = ctx.store.task(id).await?.ok_or_else(|| DecideError::NotFound(id.clone()))?;
     let TaskState::InReview { pull, .. } = &task.state else {
-        return Err(DecideError::Refused(format!("The task is {}; only one in review can be merged.", task.state.stage())));
+        return Err(DecideError::Refused(format!(
+            "The task is {}; only one in review can be merged.",
+            task.state.stage()
+        )));
     };
+    if !task.repository.is_local() {
+        return Err(DecideError::Refused(format!("Merge the pull request where it is: {}", pull.url)));
+    }
     let forge = ctx.forges.of(&task.repository).map_err(DecideError::Other)?;
     let view = forge.repository(&task.repository).await.map_err(|error| DecideError::Refused(error.to_string()))?;
     let message = wording::merge_message(&task, by.name());
@@ -258,8 +288,7 @@ pub async fn add(
     let mut task = Task::of_person(repository.clone(), title, body.chars().take(20_000).collect(), now);
     task.agent = agent;
     task.score = backlog::rank::score(&task, &ctx.settings().rank, now);
-    let event =
-        NewEvent { at: now, repository, task: Some(task.id.clone()), actor: by, kind: EventKind::Added };
+    let event = NewEvent { at: now, repository, task: Some(task.id.clone()), actor: by, kind: EventKind::Added };
     ctx.store.commit(Commit { tasks: vec![task.clone()], events: vec![event], ..Commit::default() }).await?;
     ctx.nudge.notify_one();
     ctx.store.task(&task.id).await?.ok_or(DecideError::NotFound(task.id))
@@ -340,14 +369,16 @@ async fn edited(ctx: &Arc<Context>, id: &TaskId, view: &IssueView) -> Result<()>
     let edited = Proposal { content, title: view.title.clone(), body: view.body.clone(), at: now, ..proposal };
     let repository = task.repository.clone();
     let Ok(task) = task.apply(Command::Edit(edited), now) else { return Ok(()) };
-    let event = NewEvent { at: now, repository, task: Some(id.clone()), actor: Actor::Service, kind: EventKind::Edited };
+    let event =
+        NewEvent { at: now, repository, task: Some(id.clone()), actor: Actor::Service, kind: EventKind::Edited };
     let commit = Commit { tasks: vec![task], drop_jobs: vec![id.clone()], events: vec![event], ..Commit::default() };
     ctx.store.commit(commit).await.context("an edited proposal could not be stored")?;
     Ok(())
 }
 
 /// What an activity wishes, if anything.
-fn wish(activity: &Activity, approval_label: &str, stage: Stage) -> Option<Result<Decision, String>> {
+fn wish(activity: &Activity, approval_label: &str, state: &TaskState) -> Option<Result<Decision, String>> {
+    let stage = state.stage();
     match &activity.what {
         ActivityKind::Labeled(label) if label == approval_label => match stage {
             Stage::Proposed => Some(Ok(Decision::Approve(None))),
@@ -357,11 +388,15 @@ fn wish(activity: &Activity, approval_label: &str, stage: Stage) -> Option<Resul
         ActivityKind::Labeled(label) => {
             label.strip_prefix("agent:").map(|name| Ok(Decision::Agent(name.trim().to_owned())))
         }
-        ActivityKind::Unlabeled(label) if label == approval_label && stage == Stage::Approved => Some(Ok(Decision::Cancel)),
+        ActivityKind::Unlabeled(label) if label == approval_label && stage == Stage::Approved => {
+            Some(Ok(Decision::Withdraw))
+        }
         ActivityKind::Unlabeled(_) | ActivityKind::Reopened => None,
         ActivityKind::Closed => match stage {
             Stage::Proposed | Stage::Found => Some(Ok(Decision::Reject)),
-            Stage::Approved | Stage::Running | Stage::Verifying => Some(Ok(Decision::Cancel)),
+            // Merging a pull request closes the issue too: from there on the pull request says what becomes of the task,
+            // and while the work is verified and delivered there may be one that we do not know of yet.
+            Stage::Approved | Stage::Running if state.pull().is_none() => Some(Ok(Decision::Cancel)),
             _ => None,
         },
         ActivityKind::Commented(text) => CommentCommand::parse(text).map(|command| match command {
@@ -386,7 +421,7 @@ async fn act(ctx: &Arc<Context>, forge: &dyn Forge, id: &TaskId, view: &IssueVie
     if ours || activity.at.0 / 1000 < shown_at.0 / 1000 {
         return Ok(());
     }
-    let Some(wish) = wish(activity, &ctx.settings().proposals.approval_label, task.state.stage()) else { return Ok(()) };
+    let Some(wish) = wish(activity, &ctx.settings().proposals.approval_label, &task.state) else { return Ok(()) };
     let channel = match activity.what {
         ActivityKind::Labeled(_) | ActivityKind::Unlabeled(_) => Channel::Label,
         ActivityKind::Commented(_) => Channel::Comment,

@@ -28,7 +28,7 @@ pub async fn deliver_run(ctx: &Arc<Context>, job: &Job) -> Result<()> {
     let view = forge.repository(&task.repository).await?;
 
     let mirror = discover::mirror(ctx, &task.repository).await?;
-    let expected = work.pull.as_ref().map(|pull| &pull.head);
+    let expected = work.pull.as_ref().and(run.base.as_ref());
     match mirror.push(&commit, &run.branch, expected).await {
         Ok(_) => {}
         Err(GitError::Rejected { reason: Rejection::Stale, .. }) if work.pull.is_none() => {
@@ -41,12 +41,13 @@ pub async fn deliver_run(ctx: &Arc<Context>, job: &Job) -> Result<()> {
             return give_up(ctx, job, task, wording::sentence(&why)).await;
         }
         Err(GitError::Rejected { .. }) => {
-            let why = "Somebody else pushed to the task's branch. Review it there, or retry the task.".to_owned();
+            let why = "Somebody pushed to the task's branch while the agent worked. Retry the task, and it goes on from there.".to_owned();
             return give_up(ctx, job, task, why).await;
         }
         Err(error) => return Err(error.into()),
     }
-    let (title, body) = wording::pull_request(&task, &work.proposal, &work.approval.by, &run);
+    let cost = ctx.store.runs(Some(&task.id), 0).await?.iter().map(|run| run.usage.cost_micro_usd).sum();
+    let (title, body) = wording::pull_request(&task, &work.proposal, &work.approval.by, &run, cost);
     let draft = PullDraft {
         repository: task.repository.clone(),
         task: task.id.clone(),
@@ -73,8 +74,12 @@ pub async fn deliver_run(ctx: &Arc<Context>, job: &Job) -> Result<()> {
         kind: EventKind::Delivered { url: pull.url.clone() },
     };
     let task = task.apply(Command::Deliver(pull), now)?;
-    let commit =
-        Commit { job: Some((job.lease(), Some(JobEnd::Done))), tasks: vec![task], events: vec![event], ..Commit::default() };
+    let commit = Commit {
+        job: Some((job.lease(), Some(JobEnd::Done))),
+        tasks: vec![task],
+        events: vec![event],
+        ..Commit::default()
+    };
     ctx.store.commit(commit).await?;
     Ok(())
 }

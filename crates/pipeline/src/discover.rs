@@ -63,7 +63,10 @@ async fn enter(ctx: &Arc<Context>, known: Option<&Repository>, view: &Repository
     let blocked = if view.archived {
         Some("It is archived and takes no changes. Unarchive it, or exclude it in ccm.toml.".to_owned())
     } else if !view.can_push {
-        Some("The credential may not push to it. Give it write access to contents, or exclude the repository.".to_owned())
+        Some(
+            "The credential may not push to it. Give it write access to contents, or exclude the repository."
+                .to_owned(),
+        )
     } else {
         None
     };
@@ -112,26 +115,36 @@ async fn tell(ctx: &Arc<Context>, repository: &RepoName, kind: EventKind) -> Res
     Ok(())
 }
 
-/// Reconciler: looks at one repository and records what changed. Returns the repository's own policy, or `None`
-/// when it is not to be worked now.
+/// What a look at a repository came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Look {
+    /// It was read; this is its own policy.
+    Read(Box<RepositoryPolicy>),
+    /// It is not to be proposed to for now.
+    Parked,
+    /// A limit of the code host came in between; nothing is known that was not known before.
+    Later,
+}
+
+/// Reconciler: looks at one repository and records what changed.
 ///
 /// # Errors
 /// When the store fails; what goes wrong with the repository itself parks it instead.
-pub async fn scan(ctx: &Arc<Context>, name: &RepoName) -> Result<Option<RepositoryPolicy>> {
-    let known = ctx.store.repositories().await?;
-    let Some(repository) = known.into_iter().find(|known| known.name == *name) else { return Ok(None) };
-    let now = ctx.now();
-    let resting = repository.retry_at.is_some_and(|at| at > now);
-    if resting || (repository.parked.is_some() && repository.failures == 0) {
-        return Ok(None);
+pub async fn scan(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
+    let (name, now) = (&repository.name, ctx.now());
+    if repository.parked.is_some() && repository.failures == 0 && repository.retry_at.is_none_or(|at| at > now) {
+        return Ok(Look::Parked);
     }
+    let in_flight = metrics::gauge!("ccm_operations_in_flight", "operation" => "scan");
+    in_flight.increment(1.0);
     let began = std::time::Instant::now();
-    let looked = look(ctx, &repository).await;
+    let looked = look(ctx, repository).await;
+    in_flight.decrement(1.0);
     let outcome = if looked.is_ok() { "ok" } else { "failed" };
     metrics::counter!("ccm_operations_total", "operation" => "scan", "outcome" => outcome).increment(1);
     metrics::histogram!("ccm_operation_duration_seconds", "operation" => "scan").record(began.elapsed().as_secs_f64());
     match looked {
-        Ok(policy) => Ok(policy),
+        Ok(look) => Ok(look),
         Err(error) => {
             let limited = error.downcast_ref::<ForgeError>().and_then(|error| match error {
                 ForgeError::Limited { until } => Some(until.since(now)),
@@ -139,14 +152,14 @@ pub async fn scan(ctx: &Arc<Context>, name: &RepoName) -> Result<Option<Reposito
             });
             if let Some(wait) = limited {
                 tracing::info!(repository = %name, ?wait, "reading waits for a limit of the code host");
-                return Ok(None);
+                return Ok(Look::Later);
             }
             let failures = repository.failures.saturating_add(1);
             let wait = backoff(failures, Duration::from_secs(60), Duration::from_secs(6 * 3600));
             let reason = crate::wording::sentence(&format!("{error:#}"));
             tracing::warn!(repository = %name, failures, error = %reason, "a repository could not be read");
-            park(ctx, Repository { failures, ..repository }, reason, Some(wait)).await?;
-            Ok(None)
+            park(ctx, Repository { failures, ..repository.clone() }, reason, Some(wait)).await?;
+            Ok(Look::Parked)
         }
     }
 }
@@ -162,19 +175,20 @@ pub async fn mirror(ctx: &Arc<Context>, name: &RepoName) -> Result<Mirror> {
     Ok(ctx.git.open_mirror(ctx.paths.mirror(name), remote).await?)
 }
 
-async fn look(ctx: &Arc<Context>, repository: &Repository) -> Result<Option<RepositoryPolicy>> {
+async fn look(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
     let mirror = mirror(ctx, &repository.name).await?;
     let fetched = mirror.fetch().await?;
     let Some(head) = fetched.head else {
-        park(ctx, repository.clone(), "It has no commits yet. Push one.".to_owned(), Some(Duration::from_secs(600))).await?;
-        return Ok(None);
+        park(ctx, repository.clone(), "It has no commits yet. Push one.".to_owned(), Some(Duration::from_secs(600)))
+            .await?;
+        return Ok(Look::Parked);
     };
     let tree = mirror.files(&head).await?;
     let policy = policy(&mirror, &tree).await?;
     if policy.enabled == Some(false) {
         let reason = format!("Its {POLICY_PATH} says `enabled = false`.");
         park(ctx, repository.clone(), reason, Some(ctx.settings().limits.scan_every())).await?;
-        return Ok(None);
+        return Ok(Look::Parked);
     }
     let signature = format!("{head} {}", sources_signature(ctx, &policy));
     if repository.scanned.as_deref() != Some(signature.as_str()) {
@@ -198,7 +212,7 @@ async fn look(ctx: &Arc<Context>, repository: &Repository) -> Result<Option<Repo
         ..repository.clone()
     };
     ctx.store.put_repository(&healthy).await?;
-    Ok(Some(policy))
+    Ok(Look::Read(Box::new(policy)))
 }
 
 /// What, besides the commit, decides what a scan yields.
@@ -275,7 +289,10 @@ fn recorded(
             }
             Discovery::Returned(id, finding) => {
                 let old = by_id(id)?;
-                (Task { state: TaskState::Found, version: old.version, ..Task::of_finding(finding, now) }, Some(EventKind::Found))
+                (
+                    Task { state: TaskState::Found, version: old.version, ..Task::of_finding(finding, now) },
+                    Some(EventKind::Found),
+                )
             }
         };
         if let Some(kind) = kind {

@@ -13,8 +13,10 @@ use backlog::names::RepoName;
 use backlog::time::Timestamp;
 use forge::ForgeError;
 use futures::StreamExt as _;
+use store::Repository;
 use tokio_util::sync::CancellationToken;
 
+use crate::discover::Look;
 use crate::settings::RepositoryPolicy;
 use crate::{Context, approve, discover, follow_up, housekeep, propose, rank};
 
@@ -67,7 +69,7 @@ impl Driver {
         futures::stream::iter(repositories)
             .for_each_concurrent(bound, |repository| async move {
                 if !stop.is_cancelled() {
-                    self.repository(ctx, &repository.name, nudged).await;
+                    self.repository(ctx, &repository, nudged).await;
                 }
             })
             .await;
@@ -79,20 +81,27 @@ impl Driver {
         }
     }
 
-    /// Everything about one repository that is due.
-    async fn repository(&self, ctx: &Arc<Context>, name: &RepoName, nudged: bool) {
-        let limits = ctx.settings().limits.clone();
+    /// Everything about one repository that is due. What was begun there goes on even where nothing new is proposed;
+    /// a repository that cannot be reached rests as a whole.
+    async fn repository(&self, ctx: &Arc<Context>, repository: &Repository, nudged: bool) {
+        let (name, limits) = (&repository.name, ctx.settings().limits.clone());
+        if repository.failures > 0 && repository.retry_at.is_some_and(|at| at > ctx.now()) {
+            return;
+        }
         if self.due(ctx, &format!("scan {name}"), limits.scan_every()) {
-            match discover::scan(ctx, name).await {
-                Ok(policy) => self.remember(name, policy),
+            match discover::scan(ctx, repository).await {
+                Ok(Look::Read(policy)) => self.remember(name, Some(*policy)),
+                Ok(Look::Parked) => self.remember(name, None),
+                Ok(Look::Later) => {}
                 Err(error) => log("scan", Some(name), Err(error)),
             }
         }
-        let Some(policy) = self.policy(name) else { return };
         if self.due(ctx, &format!("poll {name}"), limits.poll_every()) || nudged {
             log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
             log("follow up", Some(name), follow_up::follow_up(ctx, name).await);
-            log("propose", Some(name), propose::propose_next(ctx, name, &policy).await);
+            if let Some(policy) = self.policy(name) {
+                log("propose", Some(name), propose::propose_next(ctx, name, &policy).await);
+            }
             log("reflect", Some(name), propose::reflect(ctx, name).await);
         }
     }

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result};
 use backlog::names::RunId;
 use backlog::run::RunState;
 use backlog::task::Stage;
-use store::TaskFilter;
 
 use crate::Context;
 
@@ -18,7 +17,8 @@ use crate::Context;
 pub async fn housekeep(ctx: &Arc<Context>) -> Result<()> {
     let keep = Duration::from_secs(ctx.settings().limits.keep_days.saturating_mul(86_400));
     let now = ctx.now();
-    let keep_after = backlog::time::Timestamp(now.0.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
+    let keep_after =
+        backlog::time::Timestamp(now.0.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
     ctx.store.tidy(now, keep_after).await?;
     for run in folders(ctx).await? {
         if is_dead(ctx, &run).await? {
@@ -99,11 +99,12 @@ pub async fn measure(ctx: &Arc<Context>) -> Result<()> {
         let count = counts.iter().find(|(known, _)| *known == stage).map_or(0, |(_, count)| *count);
         metrics::gauge!("ccm_tasks_total", "state" => stage.as_str()).set(count as f64);
     }
+    let jobs = ctx.store.jobs().await?;
     for kind in store::JobKind::ALL {
-        let depth = ctx.store.jobs().await?.iter().filter(|job| job.kind == kind).count();
+        let depth = jobs.iter().filter(|job| job.kind == kind).count();
         metrics::gauge!("ccm_queue_depth", "queue" => kind.as_str()).set(depth as f64);
     }
-    let waiting = ctx.store.tasks(&TaskFilter { stages: vec![Stage::Found], ..TaskFilter::default() }).await?.len();
-    metrics::gauge!("ccm_queue_depth", "queue" => "proposals").set(waiting as f64);
+    let found = counts.iter().find(|(stage, _)| *stage == Stage::Found).map_or(0, |(_, count)| *count);
+    metrics::gauge!("ccm_queue_depth", "queue" => "proposals").set(found as f64);
     Ok(())
 }

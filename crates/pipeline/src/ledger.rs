@@ -40,7 +40,13 @@ impl Ledger for StoreLedger {
         self.store.note(space, key, self.clock.now()).await.map_err(failed)
     }
 
-    async fn remember(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>) -> Result<(), LedgerError> {
+    async fn remember(
+        &self,
+        space: &str,
+        key: &str,
+        value: &str,
+        expires: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
         self.store.put_note(space, key, value, expires).await.map_err(failed)
     }
 }

@@ -4,35 +4,56 @@
 //! that it is material, not orders. That is a courtesy to the model, not the protection: the protection is that the
 //! sandbox holds no secret and no way to write anywhere but into the checkout.
 
+#[cfg(test)]
+mod tests;
+
+use backlog::finding::Source;
 use backlog::names::{RunId, digest};
 use backlog::task::{Proposal, Revision, Task};
 
+use crate::wording;
+
 /// The most of one check's log that goes into a prompt, in bytes; the end counts.
 const LOG: usize = 12_000;
+/// The most red checks that go into a prompt.
+const CHECKS: usize = 10;
+/// The most of one reviewer's note, and of all objections, that goes into a prompt, in bytes; the beginning counts.
+const NOTE: usize = 8_000;
+/// The most notes that go into a prompt.
+const NOTES: usize = 50;
 
 /// The prompt of a run.
 #[must_use]
-pub fn prompt(task: &Task, proposal: &Proposal, run: &RunId, revision: Option<&Revision>, objections: &[String]) -> String {
+pub fn prompt(
+    task: &Task,
+    proposal: &Proposal,
+    run: &RunId,
+    revision: Option<&Revision>,
+    objections: &[String],
+) -> String {
     let fence = format!("material-{}", &digest(&[run.as_str(), "fence"])[..12]);
     let mut text = format!(
         "You work in a checkout of the repository {}. Do exactly one task in it, then stop.\n\n\
          # Task\n\n{}\n\n{}\n\n",
         task.repository,
-        material(&fence, &task.title),
+        material(&fence, &proposal.title),
         material(&fence, &substance(task, proposal)),
     );
     if let Some(finding) = task.finding.as_ref().filter(|finding| !finding.path.is_empty()) {
-        text.push_str(&format!(
-            "The task comes from a comment in `{}`, line {}. When the work is done, the comment goes away with it.\n\n",
-            finding.path, finding.line
-        ));
+        let place = format!("{}{}", plain(&fence, &finding.path), wording::lines(finding));
+        text.push_str(&match finding.source {
+            Source::Todo => {
+                format!("The task comes from a comment in {place}. Take the comment away when the work is done.\n\n")
+            }
+            _ => format!("The task is about {place}.\n\n"),
+        });
     }
     if let Some(revision) = revision {
         text.push_str(&revision_text(&fence, revision));
     }
     if !objections.is_empty() {
         text.push_str("# Why the last attempt was not accepted\n\n");
-        text.push_str(&material(&fence, &objections.join("\n")));
+        text.push_str(&material(&fence, head(&objections.join("\n"), NOTE * 3)));
         text.push_str("\n\n");
     }
     text.push_str(&format!(
@@ -52,30 +73,68 @@ pub fn prompt(task: &Task, proposal: &Proposal, run: &RunId, revision: Option<&R
 
 /// What is to be done: the comment for a finding, else what people approved.
 fn substance(task: &Task, proposal: &Proposal) -> String {
-    let (_, shown) = crate::wording::proposal(task);
-    // A person may have edited the proposal before approving it: then that text is the order.
-    if proposal.body.starts_with(shown.split("\n**Why").next().unwrap_or(&shown)) { task.body.clone() } else { proposal.body.clone() }
+    let (_, shown) = wording::proposal(task);
+    let approved = wording::order(&proposal.body);
+    // A person may have edited the proposal before approving it: then that text is the order. The place alone may have
+    // moved since.
+    if placeless(&approved) == placeless(&wording::order(&shown)) {
+        wording::subject(task).to_owned()
+    } else {
+        approved
+    }
+}
+
+/// The order without its first line where that only says where the comment is.
+fn placeless(order: &str) -> &str {
+    match order.split_once('\n') {
+        Some((first, rest)) if first.starts_with("In `") && first.ends_with(':') => rest.trim_start(),
+        _ => order,
+    }
 }
 
 fn revision_text(fence: &str, revision: &Revision) -> String {
-    let mut text = "# What the pull request still needs\n\nYour earlier work is in the checkout. Go on from there.\n\n".to_owned();
-    for note in &revision.notes {
-        let place = note.place.as_ref().map_or(String::new(), |(path, line)| format!(" on `{path}`, line {line}"));
-        text.push_str(&format!("The reviewer {} wrote{place}:\n\n{}\n\n", note.by, material(fence, &note.text)));
+    let mut text =
+        "# What the pull request still needs\n\nYour earlier work is in the checkout. Go on from there.\n\n".to_owned();
+    for note in revision.notes.iter().take(NOTES) {
+        let place = note
+            .place
+            .as_ref()
+            .map_or(String::new(), |(path, line)| format!(" on {}, line {line}", plain(fence, path)));
+        let said = material(fence, head(&note.text, NOTE));
+        text.push_str(&format!("The reviewer {} wrote{place}:\n\n{said}\n\n", plain(fence, &note.by)));
     }
-    for check in &revision.red_checks {
-        text.push_str(&format!("The check `{}` is red. The end of its log:\n\n", check.name));
-        text.push_str(&material(fence, tail(&check.log, LOG)));
-        text.push_str("\n\n");
+    for check in revision.red_checks.iter().take(CHECKS) {
+        if check.log.trim().is_empty() {
+            text.push_str(&format!("The check {} is red. Its log is not known.\n\n", plain(fence, &check.name)));
+        } else {
+            let log = material(fence, tail(&check.log, LOG));
+            text.push_str(&format!("The check {} is red. The end of its log:\n\n{log}\n\n", plain(fence, &check.name)));
+        }
+    }
+    let more = revision.notes.len().saturating_sub(NOTES) + revision.red_checks.len().saturating_sub(CHECKS);
+    if more > 0 {
+        text.push_str(&format!("There is more that is not shown here ({more} notes and checks).\n\n"));
     }
     text
 }
 
+/// What others wrote, as a person sees it. Nothing that is left of a forged fence can join to a fence again, because
+/// no fence has an ellipsis in it.
 fn material(fence: &str, text: &str) -> String {
-    format!("<{fence}>\n{}\n</{fence}>", text.trim().replace(fence, ""))
+    format!("<{fence}>\n{}\n</{fence}>", wording::visible(text).trim().replace(fence, "…"))
 }
 
-/// The last `max` bytes of `text`, from a line's beginning where one is near.
+/// A name from outside in the middle of our own text.
+fn plain(fence: &str, text: &str) -> String {
+    format!("`{}`", wording::one_line(text, 200).replace('`', "'").replace(fence, "…"))
+}
+
+/// The first bytes of `text`, at most `max`.
+fn head(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
+/// The last bytes of `text`, at most `max`, from a line's beginning where one is near.
 #[must_use]
 pub fn tail(text: &str, max: usize) -> &str {
     if text.len() <= max {
@@ -86,5 +145,8 @@ pub fn tail(text: &str, max: usize) -> &str {
         start += 1;
     }
     let rest = &text[start..];
-    rest.split_once('\n').map_or(rest, |(_, whole)| whole)
+    match rest.split_once('\n') {
+        Some((part, whole)) if part.len() <= max / 4 => whole,
+        _ => rest,
+    }
 }

@@ -17,7 +17,8 @@ use backlog::approval::ContentHash;
 use backlog::event::{Actor, Channel, EventKind, NewEvent};
 use backlog::names::RepoName;
 use backlog::task::{Command, IssueLink, Proposal, Stage, Task, TaskState};
-use forge::{Forge, IssueClose, IssueDraft, IssuePatch};
+use backlog::time::Timestamp;
+use forge::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch};
 use store::{Commit, StoreError, TaskFilter};
 
 use crate::settings::RepositoryPolicy;
@@ -48,6 +49,7 @@ pub async fn propose_next(ctx: &Arc<Context>, repository: &RepoName, policy: &Re
 async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()> {
     let now = ctx.now();
     let (proposal, open) = if forge.has_issues() {
+        let shown = first_shown(ctx, &task).await?;
         let settings = ctx.settings();
         let (title, mut body) = wording::proposal(&task);
         body.push_str(&wording::how_to_decide(&settings.proposals.approval_label));
@@ -59,16 +61,18 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
             labels: vec![settings.proposals.label.clone()],
         };
         let view = forge.ensure_issue(&draft).await?;
-        let open = view.open || reopened(ctx, forge, &task, &view.link).await?;
+        let again = !view.open && reopened(ctx, forge, &task, &view.link).await?;
+        let at = if again { now } else { shown };
         // What people see is what counts, not what we sent.
         let content = ContentHash::of(&view.title, &view.body);
-        (Proposal { issue: Some(view.link), content, title: view.title, body: view.body, at: now }, open)
+        (Proposal { issue: Some(view.link), content, title: view.title, body: view.body, at }, view.open || again)
     } else {
         (crate::approve::card(&task, now), true)
     };
     let url = proposal.issue.as_ref().map(|issue| issue.url.clone());
     let (id, repository) = (task.id.clone(), task.repository.clone());
-    let event = |actor: Actor, kind| NewEvent { at: now, repository: repository.clone(), task: Some(id.clone()), actor, kind };
+    let event =
+        |actor: Actor, kind| NewEvent { at: now, repository: repository.clone(), task: Some(id.clone()), actor, kind };
     let mut events = vec![event(Actor::Service, EventKind::Proposed { url })];
     let mut task = task.apply(Command::Propose(proposal), now)?;
     if !open {
@@ -81,6 +85,17 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
         Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// When we first tried to show a task. A decision counts from then on: somebody may read the issue and decide while we
+/// still do not know that it exists.
+async fn first_shown(ctx: &Arc<Context>, task: &Task) -> Result<Timestamp> {
+    let (space, key, now) = ("shown", task.id.as_str(), ctx.now());
+    if let Some(at) = ctx.store.note(space, key, now).await?.and_then(|text| text.parse().ok()) {
+        return Ok(Timestamp(at));
+    }
+    ctx.store.put_note(space, key, &now.0.to_string(), None).await?;
+    Ok(now)
 }
 
 /// Opens an issue again that we closed ourselves because its work had gone away, now that the work is back.
@@ -115,34 +130,46 @@ pub async fn reflect(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> {
         if shown.as_deref() == Some(standing.as_str()) {
             continue;
         }
-        let labels = ctx.settings().proposals.clone();
-        match &task.state {
-            TaskState::Failed { reason, .. } => {
-                forge.ensure_comment(&issue, &task.id, "status", &wording::failed_comment(reason)).await?;
-                // Setting the label once more asks for another try.
-                let patch = IssuePatch { remove_labels: vec![labels.approval_label], ..IssuePatch::default() };
-                forge.update_issue(&issue, &patch).await?;
-            }
-            TaskState::Obsolete { .. } => {
-                let body = wording::obsolete_comment(&task.source);
-                forge.ensure_comment(&issue, &task.id, "status", &body).await?;
-                forge.update_issue(&issue, &close(IssueClose::NotPlanned)).await?;
-            }
-            TaskState::Rejected { .. } | TaskState::Cancelled { .. } => {
-                if let Some(pull) = task.state.pull() {
-                    forge.close_pull(&task.repository, pull).await?;
-                }
-                forge.update_issue(&issue, &close(IssueClose::NotPlanned)).await?;
-            }
-            TaskState::Done { .. } => forge.update_issue(&issue, &close(IssueClose::Completed)).await?,
-            TaskState::Found
-            | TaskState::Proposed { .. }
-            | TaskState::Approved { .. }
-            | TaskState::Running { .. }
-            | TaskState::Verifying { .. }
-            | TaskState::InReview { .. } => {}
+        match show(ctx, forge.as_ref(), &task, &issue).await {
+            // An issue that was deleted or moved away shows nothing any more.
+            Ok(()) | Err(ForgeError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
         }
         ctx.store.put_note("reflected", task.id.as_str(), &standing, None).await?;
+    }
+    Ok(())
+}
+
+/// Makes one issue say where its task stands.
+async fn show(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &IssueLink) -> Result<(), ForgeError> {
+    match &task.state {
+        TaskState::Failed { reason, .. } => {
+            forge.ensure_comment(issue, &task.id, "status", &wording::failed_comment(reason)).await?;
+            // Setting the label once more asks for another try.
+            let patch = IssuePatch {
+                remove_labels: vec![ctx.settings().proposals.approval_label.clone()],
+                ..IssuePatch::default()
+            };
+            forge.update_issue(issue, &patch).await?;
+        }
+        TaskState::Obsolete { .. } => {
+            let body = wording::obsolete_comment(&task.source);
+            forge.ensure_comment(issue, &task.id, "status", &body).await?;
+            forge.update_issue(issue, &close(IssueClose::NotPlanned)).await?;
+        }
+        TaskState::Rejected { .. } | TaskState::Cancelled { .. } => {
+            if let Some(pull) = task.state.pull() {
+                forge.close_pull(&task.repository, pull).await?;
+            }
+            forge.update_issue(issue, &close(IssueClose::NotPlanned)).await?;
+        }
+        TaskState::Done { .. } => forge.update_issue(issue, &close(IssueClose::Completed)).await?,
+        TaskState::Found
+        | TaskState::Proposed { .. }
+        | TaskState::Approved { .. }
+        | TaskState::Running { .. }
+        | TaskState::Verifying { .. }
+        | TaskState::InReview { .. } => {}
     }
     Ok(())
 }

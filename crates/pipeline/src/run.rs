@@ -97,7 +97,10 @@ fn chosen(ctx: &Context, task: &Task, policy: &RepositoryPolicy) -> Result<(Stri
     let name = task.agent.as_deref().or(policy.agent.as_deref()).unwrap_or("default");
     let Some(agent) = settings.agents.get(name) else {
         let known: Vec<_> = settings.agents.keys().map(String::as_str).collect();
-        return Err(format!("No agent is called `{name}`; configured are: {}. Choose one, then retry.", known.join(", ")));
+        return Err(format!(
+            "No agent is called `{name}`; configured are: {}. Choose one, then retry.",
+            known.join(", ")
+        ));
     };
     Ok((name.to_owned(), policy.narrow(agent.clone())))
 }
@@ -107,7 +110,6 @@ async fn begin(ctx: &Arc<Context>, job: &Job, task: Task, name: &str, agent: &Ag
     let now = ctx.now();
     let attempt = task.state.work().map_or(0, |work| work.runs) + 1;
     let id = RunId::of(&task.id, attempt);
-    let budget = task.budget_micro_usd.unwrap_or(u64::MAX).min(agent.budget_micro_usd());
     let run = Run {
         id: id.clone(),
         repository: task.repository.clone(),
@@ -120,7 +122,7 @@ async fn begin(ctx: &Arc<Context>, job: &Job, task: Task, name: &str, agent: &Ag
         commit: None,
         session: None,
         usage: Usage::default(),
-        budget_micro_usd: task.budget_micro_usd.unwrap_or(budget),
+        budget_micro_usd: task.budget_micro_usd.unwrap_or_else(|| agent.budget_micro_usd()),
         sandbox: ctx.sandbox.level().to_string(),
         files: Vec::new(),
         diff: String::new(),
@@ -157,7 +159,9 @@ async fn checkout(
     run: &mut Run,
 ) -> Result<Checkout> {
     let folder = ctx.paths.run(&run.id);
-    tokio::fs::create_dir_all(folder.join("home")).await.with_context(|| format!("cannot make {}", folder.display()))?;
+    tokio::fs::create_dir_all(folder.join("home"))
+        .await
+        .with_context(|| format!("cannot make {}", folder.display()))?;
     let dir = folder.join("checkout");
     if run.session.is_some() && run.base.is_some() {
         if let Some(checkout) = mirror.open_checkout(&dir).await? {
@@ -166,10 +170,8 @@ async fn checkout(
         run.session = None;
     }
     let base = match &work.pull {
-        Some(pull) => {
-            mirror.fetch_branch(&pull.branch).await?;
-            pull.head.clone()
-        }
+        // Others may have pushed to it: go on from what is there.
+        Some(pull) => mirror.fetch_branch(&pull.branch).await?.unwrap_or_else(|| pull.head.clone()),
         None => head.clone(),
     };
     Ok(mirror.checkout(&dir, &base, &run.branch).await?)
@@ -214,7 +216,8 @@ async fn attend(
     let (inbox_tx, inbox) = mpsc::channel(INBOX);
     let _live = ctx.live.enter(run.id.clone(), LiveRun { inbox: inbox_tx, cancel: stop.clone() });
     let (events_tx, events) = mpsc::channel(EVENTS);
-    let session = runner::run_session(spec, protocol(agent), ctx.sandbox.as_ref(), inbox, events_tx, stop, ctx.clock.clone());
+    let session =
+        runner::run_session(spec, protocol(agent), ctx.sandbox.as_ref(), inbox, events_tx, stop, ctx.clock.clone());
     let lease = job.lease();
     let (end, ()) = tokio::join!(session, record(ctx, &lease, run, spent, &gateway, events));
     let end: SessionEnd = end?;
@@ -233,7 +236,7 @@ fn protocol(agent: &AgentSettings) -> Box<dyn Agent> {
         AgentKind::Claude => {
             let program = agent.program.as_deref().unwrap_or("claude");
             Box::new(ClaudeCode::new(program).with_args(agent.args.clone()))
-        },
+        }
         AgentKind::Command => {
             let by = match agent.prompt {
                 PromptBy::Stdin => runner::agent::PromptBy::Stdin,
@@ -431,7 +434,9 @@ async fn outcome(task: &Task, run: &mut Run, checkout: &Checkout, attended: Atte
                     run.commit = Some(commit);
                     RunOutcome::Succeeded
                 }
-                Ok(None) => RunOutcome::NoChange { summary: wording::sentence(&summary.chars().take(500).collect::<String>()) },
+                Ok(None) => {
+                    RunOutcome::NoChange { summary: wording::sentence(&summary.chars().take(500).collect::<String>()) }
+                }
                 Err(error @ git::GitError::NestedRepository { .. }) => {
                     RunOutcome::Failed { reason: wording::sentence(&error.to_string()), retryable: true }
                 }
@@ -440,7 +445,9 @@ async fn outcome(task: &Task, run: &mut Run, checkout: &Checkout, attended: Atte
         }
         SessionOutcome::Ended(AgentOutcome::NoResult { reason }) => failed(&reason, true),
         SessionOutcome::Ended(AgentOutcome::Failed { reason, retryable }) => failed(&reason, retryable),
-        SessionOutcome::Ended(AgentOutcome::UnknownSession { id }) => failed(&format!("the session {id} is unknown"), true),
+        SessionOutcome::Ended(AgentOutcome::UnknownSession { id }) => {
+            failed(&format!("the session {id} is unknown"), true)
+        }
         SessionOutcome::Ended(AgentOutcome::LimitedByProvider { reason }) => failed(&reason, true),
         SessionOutcome::TimedOut { .. } => RunOutcome::TimedOut,
         SessionOutcome::Stalled { .. } => RunOutcome::Stalled,
@@ -494,7 +501,13 @@ pub async fn fall_back(
     let now = ctx.now();
     let attempts = task.state.work().map_or(0, |work| work.attempts);
     let (id, repository) = (task.id.clone(), task.repository.clone());
-    let event = |kind| NewEvent { at: now, repository: repository.clone(), task: Some(id.clone()), actor: Actor::Service, kind };
+    let event = |kind| NewEvent {
+        at: now,
+        repository: repository.clone(),
+        task: Some(id.clone()),
+        actor: Actor::Service,
+        kind,
+    };
     // The next prompt gets the logs, the timeline only the sentences.
     let red = run.checks.iter().filter(|check| !check.passed && !check.log.trim().is_empty());
     let logs: Vec<String> = red

@@ -4,6 +4,9 @@
 //! about the code host, the server and the model. Unknown keys are refused, so that a typing error is never a
 //! setting that silently does nothing.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -177,7 +180,8 @@ pub struct SandboxSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Verification {
-    /// Paths no run may change: whole paths, or prefixes that end in `/`.
+    /// What no run may change: a file or a folder (`CODEOWNERS`, `.github/`) from the repository's root, the same
+    /// anywhere (`**/CLAUDE.md`), or an ending of file names (`*.lock`). Case does not count.
     pub protected_paths: Vec<String>,
     /// The most files one run may change.
     pub max_files: u64,
@@ -230,7 +234,7 @@ pub struct Limits {
     pub poll_seconds: u64,
     /// Seconds that running agents get to finish after the first stop signal.
     pub shutdown_seconds: u64,
-    /// Days that transcripts and finished checkouts are kept.
+    /// Days that transcripts of finished runs and events of finished tasks are kept.
     pub keep_days: u64,
 }
 
@@ -303,11 +307,35 @@ impl RepositoryPolicy {
     /// Reads a policy file.
     ///
     /// # Errors
-    /// A finished sentence that names the line, when the file is not valid.
+    /// A finished sentence that names the line, or the key, when the file is not valid.
     pub fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| {
-            format!("The repository's {POLICY_PATH} is not valid: {}. Mend it and push.", error.to_string().trim_end())
-        })
+        let policy: Self = toml::from_str(text).map_err(|error| {
+            let before =
+                error.span().and_then(|span| text.get(..span.start)).map_or(0, |before| before.matches('\n').count());
+            let why = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("The repository's {POLICY_PATH} is not valid in line {}: {why}. Mend it and push.", before + 1)
+        })?;
+        match policy.nonsense() {
+            Some(why) => Err(format!("The repository's {POLICY_PATH} is not valid: {why}. Mend it and push.")),
+            None => Ok(policy),
+        }
+    }
+
+    /// What is well-formed and still makes no sense.
+    fn nonsense(&self) -> Option<&'static str> {
+        if self.max_cost_usd.is_some_and(|usd| !(usd.is_finite() && usd > 0.0)) {
+            return Some("`max_cost_usd` must be more than 0; `enabled = false` takes the repository out");
+        }
+        if self.max_minutes == Some(0) {
+            return Some("`max_minutes` must be more than 0; `enabled = false` takes the repository out");
+        }
+        if self.checks.iter().flatten().any(|check| check.trim().is_empty()) {
+            return Some("a check in `checks` is empty");
+        }
+        if self.protected_paths.iter().any(|path| path.trim().is_empty()) {
+            return Some("a path in `protected_paths` is empty");
+        }
+        None
     }
 
     /// What a run may touch: the operator's policy, narrowed by the repository's.

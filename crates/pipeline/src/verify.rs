@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use backlog::event::{Actor, EventKind, NewEvent};
 use backlog::names::{BranchName, CommitId};
 use backlog::run::{CheckResult, Run};
-use backlog::task::{Task, TaskState};
+use backlog::task::{Task, TaskState, Work};
 use backlog::verdict::{Verdict, judge};
 use git::{Mirror, Tree};
 use runner::checks::{CheckCommand, CheckLimits, CheckReport, RootFiles, detect};
@@ -32,8 +32,8 @@ pub async fn verify_run(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToke
     let TaskState::Verifying { work, run } = &task.state else { return done(ctx, job).await };
     let mut run = ctx.store.run(run).await?.context("the run of a task is stored")?;
     let commit = run.commit.clone().context("a run to verify has a commit")?;
-    let base = run.base.clone().context("a run to verify has a base")?;
     let mirror = discover::mirror(ctx, &task.repository).await?;
+    let base = before(&mirror, &run, work).await?;
     // What judges the work comes from before the work.
     let tree = mirror.files(&base).await?;
     let policy = discover::policy(&mirror, &tree).await?;
@@ -60,7 +60,7 @@ pub async fn verify_run(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToke
         .cloned()
         .collect();
     let mut retryable = true;
-    if !red.is_empty() && work.pull.is_none() {
+    if !red.is_empty() {
         let before = check(ctx, job, &run, &mirror, &base, "baseline", &red, cancel).await?;
         for check in before.iter().filter(|check| !check.passed) {
             retryable = false;
@@ -72,6 +72,17 @@ pub async fn verify_run(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToke
         }
     }
     conclude(ctx, job, task, run, objections, retryable).await
+}
+
+/// The commit that the whole work is judged against: where the run began, and for a later round where the branch left
+/// the default branch, so that no round can bring in what one run may not.
+async fn before(mirror: &Mirror, run: &Run, work: &Work) -> Result<CommitId> {
+    let began = run.base.clone().context("a run to verify has a base")?;
+    if work.pull.is_none() {
+        return Ok(began);
+    }
+    let trunk = mirror.fetch().await?.head.context("the repository has no commits any more")?;
+    Ok(mirror.merge_base(&trunk, &began).await?.unwrap_or(began))
 }
 
 async fn conclude(
@@ -160,7 +171,8 @@ async fn check(
     let confinement = confinement(ctx, &marker, checkout.dir(), mirror);
     let minutes = ctx.settings().verification.check_minutes;
     let limits = CheckLimits { each: Duration::from_secs(minutes * 60), ..CheckLimits::default() };
-    let reports = runner::run_checks(&confinement, commands, ctx.sandbox.as_ref(), &limits, cancel, &mut |_, _| {}).await?;
+    let reports =
+        runner::run_checks(&confinement, commands, ctx.sandbox.as_ref(), &limits, cancel, &mut |_, _| {}).await?;
     checkout.remove().await?;
     Ok(reports.into_iter().map(result).collect())
 }

@@ -3,10 +3,20 @@
 //! Texts are finished sentences that say what to do next. Text that comes from outside (a comment in code, an
 //! issue) is quoted and cannot break out: no hidden marker, no mention, no closing keyword of its own.
 
+#[cfg(test)]
+mod tests;
+
 use backlog::event::{Actor, Event, EventKind};
-use backlog::finding::Source;
+use backlog::finding::{Finding, Source};
 use backlog::run::Run;
 use backlog::task::{Proposal, Task};
+
+/// The longest title, in characters; GitHub takes 256.
+const TITLE: usize = 250;
+/// The longest line of a timeline, in characters.
+const LINE: usize = 1_000;
+/// The most of a log in a comment, in bytes.
+const LOG: usize = 6_000;
 
 /// Dollars of micro-USD: `$0.42`, and `$0.0042` below a cent.
 #[must_use]
@@ -23,68 +33,182 @@ pub fn sentence(text: &str) -> String {
     let Some(first) = chars.next() else { return String::new() };
     let mut out: String = first.to_uppercase().collect();
     out.push_str(chars.as_str());
-    if !out.ends_with(['.', '!', '?']) {
+    if !out.ends_with(['.', '!', '?', ':', '…']) {
         out.push('.');
     }
     out
 }
 
+/// `1 file`, `2 files`.
+fn count(n: u64, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// What a person sees of `text`: without invisible characters, and with no beginning of a hidden comment.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    forge::sanitize::sanitize(&text.replace("<!--", "<! --"))
+}
+
+/// What a person sees of `text` as one line of at most `max` characters.
+#[must_use]
+pub fn one_line(text: &str, max: usize) -> String {
+    let text = visible(&text.replace('\r', " ")).split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= max {
+        return text;
+    }
+    let mut cut: String = text.chars().take(max.saturating_sub(1)).collect();
+    cut.truncate(cut.trim_end().len());
+    cut.push('…');
+    cut
+}
+
+/// The longest run of backticks in `text`.
+fn backticks(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
 /// `text` in a code fence that it cannot close.
 #[must_use]
 pub fn fenced(text: &str, language: &str) -> String {
-    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
+    let text = visible(text);
+    let fence = "`".repeat(backticks(&text).max(2) + 1);
     format!("{fence}{language}\n{}\n{fence}", text.trim_end())
 }
 
-/// Text from outside, without hidden comments, live mentions and closing keywords.
+/// `text` as code within a line, which it cannot close.
+#[must_use]
+pub fn code(text: &str) -> String {
+    let text = one_line(text, 300);
+    match backticks(&text) {
+        0 if text.is_empty() => "` `".to_owned(),
+        0 => format!("`{text}`"),
+        n => format!("{0} {text} {0}", "`".repeat(n + 1)),
+    }
+}
+
+/// Text from outside, without hidden comments, tags, images, live mentions and references that could close an issue.
 #[must_use]
 pub fn tame(text: &str) -> String {
-    text.replace("<!--", "&lt;!--").replace('@', "@\u{200b}").replace('#', "#\u{200b}")
+    let text = unlinked(&visible(text)).replace('@', "@\u{200b}").replace("![", "!\u{200b}[");
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match chars.peek() {
+            Some(next) if c == '<' && (next.is_ascii_alphabetic() || matches!(next, '/' | '!' | '?')) => {
+                out.push_str("&lt;")
+            }
+            _ => out.push(c),
+        }
+    }
+    out
 }
+
+/// `text` without live references to issues and pull requests.
+fn unlinked(text: &str) -> String {
+    ["#", "GH-", "gh-", "/issues/", "/pull/"]
+        .iter()
+        .fold(text.to_owned(), |text, mark| text.replace(mark, &format!("{mark}\u{200b}")))
+}
+
+/// A title from outside for places where a code host closes issues by keyword: plain unless it has such a keyword.
+fn harmless(title: &str) -> String {
+    let lower = title.to_lowercase();
+    let closes = lower.split(|c: char| !c.is_alphanumeric()).any(|word| {
+        matches!(word, "close" | "closes" | "closed" | "fix" | "fixes" | "fixed" | "resolve" | "resolves" | "resolved")
+    });
+    if closes { unlinked(title) } else { title.to_owned() }
+}
+
+/// The task's title as one plain line.
+fn title(task: &Task, max: usize) -> String {
+    let title = one_line(&task.title, max);
+    if title.is_empty() { format!("Task {}", task.id) } else { title }
+}
+
+/// `, line 7` or `, lines 7–9`; nothing for what is about a whole file.
+pub(crate) fn lines(finding: &Finding) -> String {
+    match (finding.line, finding.end_line) {
+        (0, _) => String::new(),
+        (from, to) if to > from => format!(", lines {from}–{to}"),
+        (line, _) => format!(", line {line}"),
+    }
+}
+
+/// What a proposal quotes: the comment in the code, or what a person asked for.
+pub(crate) fn subject(task: &Task) -> &str {
+    match &task.finding {
+        Some(finding) if !finding.path.is_empty() => &finding.text,
+        Some(_) | None if task.body.trim().is_empty() => &task.title,
+        Some(_) | None => &task.body,
+    }
+}
+
+/// The quote of what is asked for, with its place in the code.
+fn asked(task: &Task) -> String {
+    match &task.finding {
+        Some(finding) if !finding.path.is_empty() => {
+            format!("In {}{}:\n\n{}", code(&finding.path), lines(finding), fenced(&finding.text, ""))
+        }
+        Some(_) | None => fenced(subject(task), "text"),
+    }
+}
+
+const WHY: &str = "**Why this one:**";
+const DECIDE: &str = "**To have it done**";
+const DECIDE_END: &str = "voids an approval.";
 
 /// Title and body of the issue (or card) that asks for approval.
 #[must_use]
 pub fn proposal(task: &Task) -> (String, String) {
-    let mut body = String::new();
-    match &task.finding {
-        Some(finding) if !finding.path.is_empty() => {
-            body.push_str(&format!("In `{}`, line {}:\n\n", finding.path, finding.line));
-            body.push_str(&fenced(&finding.text, ""));
-            body.push('\n');
-        }
-        Some(_) | None => {
-            let text = if task.body.trim().is_empty() { &task.title } else { &task.body };
-            body.push_str(&fenced(text, "text"));
-            body.push('\n');
-        }
-    }
-    body.push_str(&format!("\n**Why this one:** {} points.\n\n", task.score.points));
+    let mut body = format!("{}\n\n{WHY} {} points.\n\n", asked(task), task.score.points);
     for reason in &task.score.reasons {
-        body.push_str(&format!("- {:+} {}\n", reason.points, tame(&reason.name)));
+        body.push_str(&format!("- {:+} {}\n", reason.points, tame(&one_line(&reason.name, 200))));
     }
-    (tame(&task.title).chars().take(250).collect(), body)
+    (title(task, TITLE), body)
+}
+
+/// What a proposal's `body` asks for: without its reasons and without how to decide.
+pub(crate) fn order(body: &str) -> String {
+    let is_reason = |line: &str| {
+        let points = line.strip_prefix("- +").or_else(|| line.strip_prefix("- -"));
+        points.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let mut kept = Vec::new();
+    let mut reasons = false;
+    for line in body.lines().map(str::trim_end) {
+        if line.starts_with(WHY) {
+            reasons = true;
+        } else if !(line.starts_with(DECIDE) && line.ends_with(DECIDE_END)) {
+            reasons = reasons && (line.is_empty() || is_reason(line));
+            if !reasons {
+                kept.push(line);
+            }
+        }
+    }
+    kept.join("\n").trim().to_owned()
 }
 
 /// The end of a proposal that is an issue: how to say yes or no.
 #[must_use]
 pub fn how_to_decide(approval_label: &str) -> String {
     format!(
-        "\n**To have it done**, somebody with write access approves: set the label `{approval_label}`, or comment \
-         `/ccm approve`. Close this issue, or comment `/ccm reject`, and it is not proposed again. Editing this text \
-         voids an approval.\n"
+        "\n{DECIDE}, somebody with write access sets the label `{approval_label}` or comments `/ccm approve`. To have \
+         it never proposed again, close this issue or comment `/ccm reject`. What stands here is what will be done: \
+         edit it first if need be, because a later edit {DECIDE_END}\n"
     )
 }
 
 /// The message of the commit that the service makes.
 #[must_use]
 pub fn commit_message(task: &Task, run: &Run) -> String {
-    let title: String = task.title.chars().take(72).collect();
-    let mut text = format!("{title}\n\n");
+    let mut text = format!("{}\n\n", harmless(&title(task, 72)).replace('@', "@\u{200b}"));
     if let Some(finding) = &task.finding
         && !finding.path.is_empty()
     {
-        text.push_str(&format!("Works off the comment in {}, line {}.\n\n", finding.path, finding.line));
+        let what = if finding.source == Source::Todo { "Works off the comment in" } else { "Works on" };
+        let path = unlinked(&one_line(&finding.path, 300)).replace('@', "@\u{200b}");
+        text.push_str(&format!("{what} {path}{}.\n\n", lines(finding)));
     }
     text.push_str(&format!("Task: {}\nRun: {}\nAgent: {}\n", task.id, run.id, run.agent));
     text
@@ -93,50 +217,72 @@ pub fn commit_message(task: &Task, run: &Run) -> String {
 /// The message of a merge from the dashboard.
 #[must_use]
 pub fn merge_message(task: &Task, by: &str) -> String {
-    format!("Merge task {}: {}\n\nMerged by {by} on the dashboard.\n", task.id, task.title)
+    let title = harmless(&title(task, TITLE)).replace('@', "@\u{200b}");
+    format!("Merge task {}: {title}\n\nMerged by {by} on the dashboard.\n", task.id)
 }
 
-/// Title and body of the pull request.
+/// Title and body of the pull request; `cost_micro_usd` is that of all runs of the task.
 #[must_use]
-pub fn pull_request(task: &Task, proposal: &Proposal, approved_by: &str, run: &Run) -> (String, String) {
-    let mut body = String::new();
-    if let Some(issue) = &proposal.issue {
-        if issue.repository == task.repository {
-            body.push_str(&format!("Closes #{}.\n\n", issue.number));
-        } else {
-            body.push_str(&format!("For {}#{}.\n\n", issue.repository, issue.number));
-        }
-    }
-    body.push_str(&format!("{} files changed.\n\n", run.files.len()));
+pub fn pull_request(
+    task: &Task,
+    proposal: &Proposal,
+    approved_by: &str,
+    run: &Run,
+    cost_micro_usd: u64,
+) -> (String, String) {
+    let mut body = match &proposal.issue {
+        Some(issue) if issue.repository == task.repository => format!("Closes #{}.\n\n", issue.number),
+        Some(issue) => format!("For {}#{}.\n\n", issue.repository, issue.number),
+        None => format!("{}\n\n", asked(task)),
+    };
+    let (added, removed) = run.files.iter().fold((0u64, 0u64), |(added, removed), file| {
+        (added.saturating_add(file.added), removed.saturating_add(file.removed))
+    });
+    let files = count(run.files.len() as u64, "file");
+    body.push_str(&format!("{files} changed, {} added and {removed} removed.\n\n", count(added, "line")));
     if run.checks.is_empty() {
-        body.push_str("**No checks were run:** none are configured and none were recognised.\n");
+        body.push_str(
+            "**No checks were run:** none are configured and none were recognised. Name some as `checks` in \
+             `.github/ccm.toml`.\n",
+        );
     } else {
         body.push_str("**Checked** on exactly this commit, in a fresh checkout:\n\n");
         for check in &run.checks {
             let mark = if check.passed { "passed" } else { "did not pass" };
-            body.push_str(&format!("- `{}` {mark} in {:.1} s\n", tame(&check.name), check.millis as f64 / 1000.0));
+            body.push_str(&format!("- {} {mark} in {:.1} s\n", code(&check.name), check.millis as f64 / 1000.0));
         }
     }
     body.push_str(&format!(
         "\n<details><summary>Where this comes from</summary>\n\n\
          | | |\n|---|---|\n| Task | `{}` |\n| Run | `{}` |\n| Agent | `{}` |\n| Approved by | {} |\n| Cost | {} |\n| Sandbox | {} |\n\n\
-         </details>\n\nComment `/ccm revise` with a request, or ask for changes in a review, and the agent takes it up.\n",
+         </details>\n\nIs something missing? Request changes in a review, or comment `/ccm revise` with what is wanted, and \
+         the agent takes it up.\n",
         task.id,
         run.id,
-        tame(&run.agent),
-        tame(approved_by),
-        usd(run.usage.cost_micro_usd),
-        tame(&run.sandbox),
+        cell(&run.agent),
+        cell(approved_by),
+        usd(cost_micro_usd),
+        cell(&run.sandbox),
     ));
-    (tame(&task.title).chars().take(250).collect(), body)
+    (harmless(&title(task, TITLE)), body)
 }
 
-/// The sticky comment on a proposal whose task failed.
+/// Text from outside in a cell of a table.
+fn cell(text: &str) -> String {
+    tame(&one_line(text, 200)).replace('|', "\\|")
+}
+
+/// The sticky comment on a proposal whose task failed. What follows the first line of `reason` is quoted as a log.
 #[must_use]
 pub fn failed_comment(reason: &str) -> String {
+    let (first, log) = reason.trim().split_once('\n').unwrap_or((reason, ""));
+    let log = match crate::prompt::tail(log.trim_end(), LOG) {
+        "" => String::new(),
+        log => format!("\n\n{}", fenced(log, "text")),
+    };
     format!(
-        "This could not be done. {}\n\nComment `/ccm retry` to have it tried again, or close this issue.\n",
-        tame(&sentence(reason))
+        "This could not be done. {}{log}\n\nComment `/ccm retry` to have it tried again, or close this issue.\n",
+        tame(&sentence(&one_line(first, LINE)))
     )
 }
 
@@ -160,9 +306,10 @@ pub fn obsolete_comment(source: &Source) -> String {
 /// Why an unknown command was not understood.
 #[must_use]
 pub fn unknown_command(text: &str) -> String {
+    let typed = format!("/ccm {}", one_line(text, 80).replace('`', "'"));
     format!(
-        "`/ccm {}` is not a command; there are approve, reject, retry, cancel, agent NAME and budget USD.",
-        text.replace('`', "'")
+        "`{}` is not a command here. Use approve, reject, retry, cancel, agent NAME or budget USD.",
+        typed.trim_end()
     )
 }
 
@@ -184,9 +331,9 @@ pub fn event(event: &Event) -> String {
     let who = match &event.event.actor {
         Actor::Service => "ccm".to_owned(),
         Actor::Agent { name } => format!("agent {name}"),
-        Actor::Person { login, channel } => format!("{login} (by {})", channel_word(*channel)),
+        Actor::Person { login, channel } => format!("{login} ({})", channel_words(*channel)),
     };
-    match &event.event.kind {
+    let line = match &event.event.kind {
         EventKind::Found => "found in the code".to_owned(),
         EventKind::Added => format!("added by {who}"),
         EventKind::Proposed { url: Some(url) } => format!("proposed: {url}"),
@@ -213,21 +360,22 @@ pub fn event(event: &Event) -> String {
         EventKind::Failed { reason } => format!("failed: {reason}"),
         EventKind::Changed { what } => format!("{who} chose {what}"),
         EventKind::Messaged { text } => format!("{who} said to the agent: {text}"),
-        EventKind::Watched => "is watched".to_owned(),
+        EventKind::Watched => "watched from now on".to_owned(),
         EventKind::Parked { reason } => format!("parked: {reason}"),
-        EventKind::Scanned { findings } => format!("read: {findings} findings"),
-    }
+        EventKind::Scanned { findings } => format!("read: {}", count(*findings, "finding")),
+    };
+    one_line(&line, LINE)
 }
 
-fn channel_word(channel: backlog::event::Channel) -> &'static str {
+fn channel_words(channel: backlog::event::Channel) -> &'static str {
     use backlog::event::Channel;
     match channel {
-        Channel::Label => "label",
-        Channel::Comment => "comment",
-        Channel::Dashboard => "dashboard",
-        Channel::Api => "API",
-        Channel::Cli => "command line",
-        Channel::Policy => "policy",
-        Channel::Forge => "code host",
+        Channel::Label => "by label",
+        Channel::Comment => "by comment",
+        Channel::Dashboard => "on the dashboard",
+        Channel::Api => "by API",
+        Channel::Cli => "on the command line",
+        Channel::Policy => "by policy",
+        Channel::Forge => "on the code host",
     }
 }

@@ -109,19 +109,13 @@ fn found_in(folder: &Path, file: &str) -> Result<PathBuf, String> {
     if path.is_file() {
         return Ok(path);
     }
-    Err(format!(
-        "{} is missing: run ./check once: it installs the pinned npm packages there",
-        path.display()
-    ))
+    Err(format!("{} is missing: run ./check once: it installs the pinned npm packages there", path.display()))
 }
 
 fn on_path(path: &OsStr, name: &str) -> Result<PathBuf, String> {
-    env::split_paths(path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
-        .ok_or_else(|| {
-            format!("`{name}` is not on the PATH: run ./check once: it installs the Debian package that has it")
-        })
+    env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file()).ok_or_else(|| {
+        format!("`{name}` is not on the PATH: run ./check once: it installs the Debian package that has it")
+    })
 }
 
 #[cfg(test)]
@@ -139,29 +133,17 @@ mod tests {
     fn the_folder_is_the_one_that_check_fills() {
         let home = ("HOME", "/home/ada");
         assert_eq!(folder_with(&[home]), Path::new("/home/ada/.cache/ccm/counterparts"));
-        assert_eq!(
-            folder_with(&[home, ("XDG_CACHE_HOME", "/c")]),
-            Path::new("/c/ccm/counterparts")
-        );
+        assert_eq!(folder_with(&[home, ("XDG_CACHE_HOME", "/c")]), Path::new("/c/ccm/counterparts"));
         assert_eq!(folder_with(&[home, ("CCM_COUNTERPARTS", "/x")]), Path::new("/x"));
-        assert_eq!(
-            folder_with(&[home, ("CCM_COUNTERPARTS", "")]),
-            Path::new("/home/ada/.cache/ccm/counterparts")
-        );
+        assert_eq!(folder_with(&[home, ("CCM_COUNTERPARTS", "")]), Path::new("/home/ada/.cache/ccm/counterparts"));
     }
 
     #[test]
     fn what_is_missing_says_how_to_mend_it() {
         let empty = tempfile::tempdir().expect("a temporary folder");
         let package = found_in(empty.path(), "emulate/dist/index.js").expect_err("nothing is there");
-        assert!(
-            package.contains("emulate/dist/index.js is missing: run ./check once"),
-            "{package}"
-        );
+        assert!(package.contains("emulate/dist/index.js is missing: run ./check once"), "{package}");
         let program = on_path(empty.path().as_os_str(), "bwrap").expect_err("nothing is there");
-        assert!(
-            program.contains("`bwrap` is not on the PATH: run ./check once"),
-            "{program}"
-        );
+        assert!(program.contains("`bwrap` is not on the PATH: run ./check once"), "{program}");
     }
 }

@@ -20,8 +20,9 @@
 //! tell them from disobedience: a test with concurrent requests says how many it tolerates
 //! ([`FakeGitHub::tolerate_in_flight`]).
 
-mod bare;
+pub(crate) mod bare;
 mod call;
+pub(crate) mod cgi;
 mod checks;
 mod contents;
 mod credentials;

@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod counterparts;
+pub mod emulator;
 pub mod github;
 pub mod model;

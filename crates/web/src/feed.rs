@@ -1,7 +1,8 @@
 //! Says that something changed, whoever did it.
 //!
 //! **Definition.** [`Feed`] passes on what this process commits at once, and what other processes commit to the same
-//! database (`ccm tasks approve`, a worker elsewhere) within [`POLL`]. A signal carries no content: listeners read again.
+//! database (`ccm tasks approve`, a worker elsewhere) within [`POLL`]. A signal carries no content: listeners read
+//! again.
 //!
 //! **Known races.** *A signal may come twice*, once from the commit and once from the poll, when commits of two
 //! processes interleave. Harmless: what is shown is compared with what was sent.

@@ -3,7 +3,8 @@
 //! **Wanted properties.**
 //! - A foreign web page can do nothing: its requests carry its own host (DNS rebinding) or its own origin (forged
 //!   forms, foreign sockets), and both are refused; the cookie is not sent across sites.
-//! - Programs send the API token in a header that browsers never add by themselves, so the origin does not matter there.
+//! - Programs send the API token in a header that browsers never add by themselves, so the origin does not matter
+//!   there.
 //! - No inline script or style runs, nothing is loaded from elsewhere, nobody frames the dashboard.
 
 use std::any::Any;

@@ -28,7 +28,10 @@ pub(crate) struct Condition {
 impl Condition {
     /// The name for people.
     pub(crate) fn words(&self) -> String {
-        self.name.replace('_', " ")
+        match self.name {
+            "forge" => "code host".to_owned(),
+            name => name.replace('_', " "),
+        }
     }
 }
 

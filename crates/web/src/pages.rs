@@ -221,6 +221,19 @@ pub(crate) fn duration(length: Duration) -> String {
     }
 }
 
+/// A number with its thousands set apart: `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// A text for a query string.
 fn encoded(text: &str) -> String {
     let mut out = String::new();
@@ -268,5 +281,6 @@ mod tests {
     fn a_query_cannot_break_out_of_its_value() {
         assert_eq!(encoded("a&b=\"c\" ü"), "a%26b%3D%22c%22%20%C3%BC");
         assert_eq!(cut("üüü", 2), "üü…");
+        assert_eq!((grouped(0), grouped(999), grouped(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
     }
 }

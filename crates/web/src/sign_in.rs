@@ -150,10 +150,7 @@ fn inside(next: &str) -> &str {
     if own { next } else { "/" }
 }
 
-async fn enter(
-    State(site): State<Arc<Site>>,
-    form: Result<Form<Entering>, FormRejection>,
-) -> Result<Response, Fault> {
+async fn enter(State(site): State<Arc<Site>>, form: Result<Form<Entering>, FormRejection>) -> Result<Response, Fault> {
     let Ok(Form(entering)) = form else {
         return page(StatusCode::BAD_REQUEST, "", "/", "The form did not arrive whole. Try once more.");
     };

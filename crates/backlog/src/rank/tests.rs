@@ -11,15 +11,21 @@ fn days(n: i64) -> Timestamp {
 
 fn reasons(task: &Task, now: Timestamp) -> String {
     let score = score(task, &RankPolicy::default(), now);
-    let parts: Vec<String> = score.reasons.iter().map(|reason| format!("{:+} {}", reason.points, reason.name)).collect();
+    let parts: Vec<String> =
+        score.reasons.iter().map(|reason| format!("{:+} {}", reason.points, reason.name)).collect();
     format!("{} = {}", score.points, parts.join(", "))
 }
 
 #[test]
 fn a_score_comes_with_its_reasons() {
-    let old = Task::of_finding(crate::finding::Finding { age_days: Some(300), ..finding("FIXME", "sort the menu again") }, NOW);
-    let linked = Task::of_finding(crate::finding::Finding { issue: Some(12), ..finding("TODO", "sort the whole menu") }, NOW);
-    let tested = crate::finding::Finding { path: "tests/cart.rs".to_owned(), ..finding("XXX", "wait for the server here") };
+    let old = Task::of_finding(
+        crate::finding::Finding { age_days: Some(300), ..finding("FIXME", "sort the menu again") },
+        NOW,
+    );
+    let linked =
+        Task::of_finding(crate::finding::Finding { issue: Some(12), ..finding("TODO", "sort the whole menu") }, NOW);
+    let tested =
+        crate::finding::Finding { path: "tests/cart.rs".to_owned(), ..finding("XXX", "wait for the server here") };
     let person = Task::of_person(repo(), "Sort the menu by name".to_owned(), String::new(), NOW);
     let lines = [
         reasons(&task("TODO", "sort the menu"), NOW),
@@ -34,7 +40,19 @@ fn a_score_comes_with_its_reasons() {
         reasons(&Task::of_finding(tested, NOW), NOW),
         reasons(&person, NOW),
     ];
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    30 = +30 todo TODO
+    15 = +30 todo TODO, -15 says little
+    110 = +55 todo BUG, +25 urgent: says "urgent", +30 removes risk: says "crash"
+    35 = +35 todo HACK
+    91 = +50 todo FIXME, +41 waiting 300 days
+    91 = +50 todo FIXME, +41 waiting 301 days
+    100 = +50 todo FIXME, +50 waiting 365 days
+    50 = +50 todo FIXME
+    15 = +30 todo TODO, +5 names an issue, -20 large: says "whole"
+    30 = +40 todo XXX, -10 in test code
+    100 = +100 a person asks for it
+    "#);
 }
 
 #[rstest]

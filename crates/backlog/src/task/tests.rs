@@ -22,14 +22,32 @@ fn table(stages: impl IntoIterator<Item = TaskState>) -> String {
 #[test]
 fn every_state_takes_these_commands_and_no_other() {
     assert_eq!(Stage::ALL.len() * commands().len(), 176);
-    insta::assert_snapshot!(table(Stage::ALL.map(state)), @"");
+    insta::assert_snapshot!(table(Stage::ALL.map(state)), @"
+    found: proposed → proposed, approved → approved, rejected → rejected, called obsolete → obsolete, cancelled → cancelled
+    proposed: edited → proposed, approved → approved, rejected → rejected, called obsolete → obsolete, cancelled → cancelled
+    approved: edited → proposed, rejected → rejected, called obsolete → obsolete, started → running, given up → failed, cancelled → cancelled
+    running: verified → verifying, tried again → approved, given up → failed, put back in the queue → approved, cancelled → cancelled
+    verifying: tried again → approved, given up → failed, put back in the queue → approved, delivered → in_review, cancelled → cancelled
+    in_review: given up → failed, handed back to the agent → approved, merged → done, closed without a merge → rejected, cancelled → cancelled
+    done: –
+    failed: retried → approved, cancelled → cancelled
+    rejected: –
+    obsolete: –
+    cancelled: –
+    ");
 }
 
 #[test]
 fn a_task_that_had_a_run_or_a_pull_request_is_not_taken_back() {
     let begun = TaskState::Approved { work: Work { runs: 1, ..work() } };
     let with_pull = [Stage::Approved, Stage::Running, Stage::Verifying, Stage::Failed].map(|at| with_pull(state(at)));
-    insta::assert_snapshot!(table([begun].into_iter().chain(with_pull)), @"");
+    insta::assert_snapshot!(table([begun].into_iter().chain(with_pull)), @"
+    approved: started → running, given up → failed, cancelled → cancelled
+    approved: started → running, given up → failed, merged → done, closed without a merge → rejected, cancelled → cancelled
+    running: verified → verifying, tried again → approved, given up → failed, put back in the queue → approved, merged → done, closed without a merge → rejected, cancelled → cancelled
+    verifying: tried again → approved, given up → failed, put back in the queue → approved, delivered → in_review, merged → done, closed without a merge → rejected, cancelled → cancelled
+    failed: merged → done, closed without a merge → rejected, retried → approved, cancelled → cancelled
+    ");
 }
 
 #[test]
@@ -58,7 +76,16 @@ fn a_refusal_says_what_to_do_instead() {
         refusal(Stage::Found, Command::Retry),
         refusal(Stage::Done, Command::Cancel(person())),
     ];
-    insta::assert_snapshot!(refusals.join("\n"), @"");
+    insta::assert_snapshot!(refusals.join("\n"), @"
+    a task that is proposed cannot be approved: its text has changed since, read it again
+    a task that is in review cannot be approved: somebody approved it already
+    a task that is failed cannot be approved: retry it instead
+    a task that is done cannot be approved
+    a task that is running cannot be rejected: work has begun, cancel it instead
+    a task that is done cannot be rejected
+    a task that is found cannot be retried
+    a task that is done cannot be cancelled
+    ");
 }
 
 #[test]
@@ -150,7 +177,7 @@ fn every_state_is_read_back_as_it_was_stored() {
 
 #[test]
 fn the_stored_form_of_a_state_does_not_change_silently() {
-    insta::assert_snapshot!(serde_json::to_string(&with_pull(state(Stage::Running))).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string(&with_pull(state(Stage::Running))).unwrap(), @r#"{"state":"running","work":{"proposal":{"issue":{"repository":"acme/web","number":12,"url":"https://forge.test/acme/web/issues/12"},"content":"ecc17b1fe23f0f8a070b58c2f367d6d88b4391d4aa0a854ab86c6a64ed903854","title":"Title","body":"Body","at":1800000000000},"approval":{"by":"ada","channel":"label","at":1800000000000,"content":"ecc17b1fe23f0f8a070b58c2f367d6d88b4391d4aa0a854ab86c6a64ed903854"},"runs":1,"attempts":1,"rounds":0,"pull":{"number":34,"url":"https://forge.test/acme/web/pull/34","branch":"ccm/3k9d0fz2ha-title","head":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"},"revision":null,"objections":[],"handled_notes":[],"red_head":null},"run":"3k9d0fz2ha-1"}"#);
 }
 
 proptest! {

@@ -1,6 +1,15 @@
 //! Tests against counterparts: real programs that nobody here wrote. `./check fast` leaves this file's binary out.
 
+#![allow(unreachable_pub, reason = "tests have no outside; `pub` says what a module offers to the others")]
+
 use testkit::counterparts;
+
+mod browser;
+mod claude;
+mod dashboard;
+mod github;
+mod script;
+mod service;
 
 #[test]
 fn every_counterpart_is_installed() {

@@ -20,7 +20,9 @@ async fn walk(t: &mut Story) {
 
 /// A maintainer approves what waits for approval.
 fn decide(t: &Story) {
-    for issue in t.github.issues().iter().filter(|issue| issue.open && !issue.labels.contains(&"approved-for-dev".to_owned())) {
+    for issue in
+        t.github.issues().iter().filter(|issue| issue.open && !issue.labels.contains(&"approved-for-dev".to_owned()))
+    {
         t.github.label(issue.number, "approved-for-dev", "maintainer");
     }
 }
@@ -90,4 +92,26 @@ async fn the_service_may_die_after_any_commit() {
         }
     }
     assert!(n > 10, "{n} commits are too few to be the whole story");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_nothing_for_good() {
+    let mut t = Story::start().await;
+    for step in 0..3 {
+        t.disk_is_full(true);
+        t.struggle().await;
+        t.disk_is_full(false);
+        t.check_invariants().await;
+        match step {
+            0 => t.settle().await,
+            1 => {
+                decide(&t);
+                t.settle().await;
+            }
+            _ => finish(&t).await,
+        }
+        t.clock.advance(Duration::from_secs(600));
+    }
+    heal(&mut t, "a full disk").await;
+    t.end().await;
 }

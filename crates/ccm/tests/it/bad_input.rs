@@ -37,9 +37,23 @@ fn config(dir: &Path, text: &str) {
 async fn an_unknown_key_is_refused_with_the_nearest_known_one() {
     let dir = tempfile::tempdir().unwrap();
     config(dir.path(), "[proposals]\naproval_label = \"go\"\n");
-    insta::assert_snapshot!(refused(dir.path(), 2, &["config", "check"], &[]).await, @"");
+    insta::assert_snapshot!(refused(dir.path(), 2, &["config", "check"], &[]).await, @r#"
+    error: ccm.toml: TOML parse error at line 2, column 1
+      |
+    2 | aproval_label = "go"
+      | ^^^^^^^^^^^^^
+    unknown field `aproval_label`, expected one of `label`, `approval_label`, `max_open_per_repository`
+    help: did you mean `approval_label`?
+    "#);
     config(dir.path(), "[servr]\n");
-    insta::assert_snapshot!(refused(dir.path(), 2, &["serve"], &[]).await, @"");
+    insta::assert_snapshot!(refused(dir.path(), 2, &["serve"], &[]).await, @r#"
+    error: ccm.toml: TOML parse error at line 1, column 2
+      |
+    1 | [servr]
+      |  ^^^^^
+    unknown field `servr`, expected one of `github`, `server`, `sources`, `proposals`, `agents`, `model`, `sandbox`, `verification`, `limits`, `rank`
+    help: did you mean `server`?
+    "#);
 }
 
 #[tokio::test]
@@ -67,7 +81,10 @@ async fn a_missing_token_names_the_variable_and_a_wrong_one_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let github = FakeGitHub::start(TestClock::new()).await;
     let url = github.url();
-    config(dir.path(), &format!("[github]\napi_url = \"{url}\"\ntoken_env = \"MY_TOKEN\"\nrepositories = [\"me/app\"]\n"));
+    config(
+        dir.path(),
+        &format!("[github]\napi_url = \"{url}\"\ntoken_env = \"MY_TOKEN\"\nrepositories = [\"me/app\"]\n"),
+    );
     let said = refused(dir.path(), 2, &["scan", "me/app"], &[]).await;
     assert!(said.contains("the environment variable MY_TOKEN that [github] names is not set"), "{said}");
     let said = refused(dir.path(), 1, &["scan", "me/app"], &[("MY_TOKEN", "ghp_wrong")]).await;
@@ -126,7 +143,10 @@ async fn a_port_that_is_taken_and_a_data_folder_that_is_served_are_named() {
     let address = taken.local_addr().unwrap().to_string();
     config(dir.path(), &format!("[server]\nlisten = \"{address}\"\n"));
     let said = refused(dir.path(), 1, &["serve", "app"], &[]).await.replace(&address, "ADDRESS");
-    assert!(said.contains("cannot listen on ADDRESS") && said.contains("name another address in [server] listen"), "{said}");
+    assert!(
+        said.contains("cannot listen on ADDRESS") && said.contains("name another address in [server] listen"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -148,7 +168,11 @@ async fn a_database_from_a_newer_version_is_left_alone() {
 async fn a_file_that_is_no_database_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("data")).unwrap();
-    std::fs::write(dir.path().join("data/ccm.db"), "these are my notes, not a database, and quite long ones".repeat(40)).unwrap();
+    std::fs::write(
+        dir.path().join("data/ccm.db"),
+        "these are my notes, not a database, and quite long ones".repeat(40),
+    )
+    .unwrap();
     let said = refused(dir.path(), 1, &["--data-dir", "data", "tasks"], &[]).await;
     assert!(said.contains("cannot open the database DIR/data/ccm.db"), "{said}");
 }
@@ -162,7 +186,11 @@ async fn wrong_words_on_the_command_line_say_what_there_is() {
         (&["tasks", "list", "--state", "open"][..], 2, "`open` is no state; there are found, proposed"),
         (&["tasks", "list", "--repo", "app"][..], 2, "`app` is not a repository name such as owner/name"),
         (&["add", "Do it", "--repo", "me/app"][..], 1, "me/app is not watched"),
-        (&["scan", "--source", "dependency"][..], 2, "the source dependency is not part of this version; there is todo"),
+        (
+            &["scan", "--source", "dependency"][..],
+            2,
+            "the source dependency is not part of this version; there is todo",
+        ),
         (&["scan", "nowhere"][..], 2, "nowhere is neither a folder nor OWNER/NAME"),
         (&["scan", "some/where"][..], 2, "some/where is no folder here, and ccm.toml has no [github] section"),
         (&["--config", "no.toml", "config", "show"][..], 2, "there is no configuration file no.toml"),
@@ -174,7 +202,7 @@ async fn wrong_words_on_the_command_line_say_what_there_is() {
 }
 
 /// A small repository in `app`.
-async fn sample(dir: &Path) {
+pub async fn sample(dir: &Path) {
     let git = git::Git::new("git".into());
     let author = git::Author { name: "Ada".to_owned(), email: "ada@example.com".to_owned() };
     let files = [("app.py", crate::story::SOURCE)];

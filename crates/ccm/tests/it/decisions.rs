@@ -40,6 +40,43 @@ async fn an_edit_after_the_approval_voids_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn taking_the_label_away_before_a_run_takes_the_approval_back() {
+    let t = Story::start().await;
+    t.settle().await;
+    t.clock.advance(Duration::from_secs(60));
+    t.github.label(1, "approved-for-dev", "maintainer");
+    t.github.unlabel(1, "approved-for-dev", "maintainer");
+    t.settle().await;
+    assert_eq!((t.stage().await, t.github.pulls().len()), (Stage::Proposed, 0), "{}", t.timeline().await);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_cannot_spend_more_than_the_operator_grants() {
+    let t = Story::start().await;
+    t.settle().await;
+    t.clock.advance(Duration::from_secs(60));
+    t.github.comment(1, "maintainer", "/ccm budget 100");
+    t.settle().await;
+    assert_eq!(t.task().await.budget_micro_usd, None);
+    assert!(t.timeline().await.contains("At most $5.00 are granted for one run."), "{}", t.timeline().await);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_comes_back_opens_its_proposal_again() {
+    let t = Story::start().await;
+    t.settle().await;
+    t.github.commit("me/app", "Do it by hand", &[("app.py", "def greet(name='world'):\n    return name\n")]).await;
+    t.later(Duration::from_secs(3600)).await;
+    t.github.commit("me/app", "Undo that", &[("app.py", SOURCE)]).await;
+    t.later(Duration::from_secs(3600)).await;
+    assert_eq!((t.stage().await, t.github.issues().len()), (Stage::Proposed, 1), "{}", t.timeline().await);
+    assert!(t.github.issue(1).open);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_proposal_stays_closed() {
     let t = Story::start().await;
     t.settle().await;

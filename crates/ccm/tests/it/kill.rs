@@ -47,7 +47,11 @@ async fn a_killed_service_goes_on_where_it_was_and_does_nothing_twice() {
     let github = FakeGitHub::start(Arc::new(RealClock)).await;
     github.repo("me/app").await;
     github.user("maintainer", Permission::Write);
-    let files = [("app.py", crate::story::SOURCE), ("check.sh", crate::story::CHECK), (".github/ccm.toml", crate::story::POLICY)];
+    let files = [
+        ("app.py", crate::story::SOURCE),
+        ("check.sh", crate::story::CHECK),
+        (".github/ccm.toml", crate::story::POLICY),
+    ];
     github.commit("me/app", "Begin", &files).await;
     let token = github.token_for("ccm-user");
     let dir = tempfile::tempdir().unwrap();

@@ -43,8 +43,8 @@ async fn a_todo_becomes_a_merged_pull_request() {
     assert_snapshot!(t.timeline().await, @r#"
     found in the code
     proposed: GITHUB/me/app/issues/1
-    outsider (by label) was refused: outsider has no write access to this repository, so this does not count.
-    approved by maintainer (by label)
+    outsider by label was refused: outsider has no write access to this repository, so this does not count.
+    approved by maintainer by label
     run TASK-1 started
     run TASK-1 ended: succeeded, $0.00
     check passed: sh check.sh
@@ -56,7 +56,7 @@ async fn a_todo_becomes_a_merged_pull_request() {
     check passed: sh check.sh
     verified
     in review: GITHUB/me/app/pull/2
-    merged by maintainer (by code host)
+    merged by maintainer on the code host
     "#);
     assert_eq!(t.github.pulls().len(), 1);
     t.end().await;
@@ -78,7 +78,11 @@ async fn a_red_check_goes_back_to_the_agent_at_most_three_times() {
     let task = t.task().await;
     assert_eq!(task.state.stage(), Stage::Failed);
     assert_eq!(task.state.work().unwrap().runs, 4);
-    assert!(t.github.issue(1).comments[1].body.contains("went back to the agent 3 times"), "{:?}", t.github.issue(1).comments);
+    assert!(
+        t.github.issue(1).comments[1].body.contains("went back to the agent 3 times"),
+        "{:?}",
+        t.github.issue(1).comments
+    );
     t.end().await;
 }
 
@@ -96,7 +100,7 @@ async fn work_that_breaks_the_checks_is_never_delivered() {
     assert_snapshot!(t.timeline().await, @r#"
     found in the code
     proposed: GITHUB/me/app/issues/1
-    approved by maintainer (by label)
+    approved by maintainer by label
     run TASK-1 started
     run TASK-1 ended: succeeded, $0.00
     check did not pass: sh check.sh

@@ -1,6 +1,6 @@
 //! A store that dies: after a set number of commits every call hangs for ever, as if the process were gone.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,6 +22,7 @@ pub struct Life {
     /// Commits left, counted down; 0 means for ever, 1 that it is over.
     left: AtomicUsize,
     over: Notify,
+    full: AtomicBool,
 }
 
 impl Life {
@@ -33,6 +34,15 @@ impl Life {
     /// Waits for the end.
     pub async fn ended(&self) {
         self.over.notified().await;
+    }
+
+    /// From now on, or no longer, the disk is full: nothing can be written.
+    pub fn disk_is_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    fn room(&self) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) { Err(StoreError::DiskFull("the data folder".to_owned())) } else { Ok(()) }
     }
 
     fn commit(&self) {
@@ -58,6 +68,7 @@ pub struct Mortal {
 impl Store for Mortal {
     async fn commit(&self, commit: Commit) -> Result<Vec<Event>, StoreError> {
         self.life.living().await;
+        self.life.room()?;
         let events = self.store.commit(commit).await?;
         self.life.commit();
         self.life.living().await;
@@ -85,14 +96,24 @@ impl Store for Mortal {
     }
     async fn update_run(&self, lease: &Lease, run: &Run) -> Result<(), StoreError> {
         self.life.living().await;
+        self.life.room()?;
         self.store.update_run(lease, run).await
     }
-    async fn claim(&self, worker: &str, kinds: &[JobKind], per_repository: u32, now: Timestamp, until: Timestamp) -> Result<Option<Job>, StoreError> {
+    async fn claim(
+        &self,
+        worker: &str,
+        kinds: &[JobKind],
+        per_repository: u32,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Job>, StoreError> {
         self.life.living().await;
+        self.life.room()?;
         self.store.claim(worker, kinds, per_repository, now, until).await
     }
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
         self.life.living().await;
+        self.life.room()?;
         self.store.renew(lease, until).await
     }
     async fn jobs(&self) -> Result<Vec<Job>, StoreError> {
@@ -109,6 +130,7 @@ impl Store for Mortal {
     }
     async fn append_transcript(&self, run: &RunId, at: Timestamp, lines: &[String]) -> Result<(), StoreError> {
         self.life.living().await;
+        self.life.room()?;
         self.store.append_transcript(run, at, lines).await
     }
     async fn transcript(&self, run: &RunId, after: u64, limit: usize) -> Result<Vec<TranscriptLine>, StoreError> {
@@ -121,6 +143,7 @@ impl Store for Mortal {
     }
     async fn put_repository(&self, repository: &Repository) -> Result<(), StoreError> {
         self.life.living().await;
+        self.life.room()?;
         self.store.put_repository(repository).await
     }
     async fn remove_repository(&self, name: &RepoName) -> Result<(), StoreError> {
@@ -133,6 +156,7 @@ impl Store for Mortal {
     }
     async fn put_intent(&self, intent: &WriteIntent) -> Result<(), StoreError> {
         self.life.living().await;
+        self.life.room()?;
         self.store.put_intent(intent).await
     }
     async fn open_intents(&self) -> Result<Vec<WriteIntent>, StoreError> {
@@ -143,8 +167,15 @@ impl Store for Mortal {
         self.life.living().await;
         self.store.note(space, key, now).await
     }
-    async fn put_note(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>) -> Result<(), StoreError> {
+    async fn put_note(
+        &self,
+        space: &str,
+        key: &str,
+        value: &str,
+        expires: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         self.life.living().await;
+        self.life.room()?;
         self.store.put_note(space, key, value, expires).await
     }
     async fn take_note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {

@@ -30,7 +30,8 @@ use crate::mortal::{Life, Mortal};
 const ROUNDS: usize = 40;
 
 /// The source file that stories begin with.
-pub const SOURCE: &str = "def greet(name):\n    # TODO: greet the world when there is no name\n    return 'Hello ' + name\n";
+pub const SOURCE: &str =
+    "def greet(name):\n    # TODO: greet the world when there is no name\n    return 'Hello ' + name\n";
 /// The check of the sample repository.
 pub const POLICY: &str = "checks = [\"sh check.sh\"]\n";
 /// Passes when the source no longer says TODO.
@@ -97,9 +98,10 @@ impl Story {
 
     /// Drives reconcilers and jobs until nothing moves.
     pub async fn settle(&self) {
+        // One look at the code is enough: it does not change while a story settles.
+        self.driver.forget();
         for _ in 0..ROUNDS {
             let before = self.fingerprint().await;
-            self.driver.forget();
             self.driver.activate(&self.ctx, true, &CancellationToken::new()).await;
             let worked = worker::drain(&self.ctx).await.unwrap();
             if !worked && before == self.fingerprint().await {
@@ -134,6 +136,21 @@ impl Story {
             biased;
             () = life.ended() => true,
             () = act(self) => false,
+        }
+    }
+
+    /// From now on, or no longer, nothing can be written to the database.
+    pub fn disk_is_full(&self, full: bool) {
+        self.life.disk_is_full(full);
+    }
+
+    /// Drives reconcilers and jobs a few times while something outside is broken; what they say is in the log.
+    pub async fn struggle(&self) {
+        for _ in 0..3 {
+            self.driver.forget();
+            self.driver.activate(&self.ctx, true, &CancellationToken::new()).await;
+            // A queue that cannot be written to is the very case.
+            let _ = worker::drain(&self.ctx).await;
         }
     }
 
@@ -212,7 +229,12 @@ impl Story {
         }
         for task in self.tasks().await {
             for run in self.ctx.store.runs(Some(&task.id), 100).await.unwrap() {
-                assert_eq!(runner::processes_of(&self.ctx.paths.marker(run.id.as_str())), [], "processes of {} are left", run.id);
+                assert_eq!(
+                    runner::processes_of(&self.ctx.paths.marker(run.id.as_str())),
+                    [],
+                    "processes of {} are left",
+                    run.id
+                );
                 let folder = self.ctx.paths.run(&run.id);
                 assert!(!folder.join("gateway.sock").exists(), "the socket of {} is left", run.id);
             }
@@ -220,7 +242,8 @@ impl Story {
                 housekeep::housekeep(&self.ctx).await.unwrap();
             }
         }
-        let left: Vec<PathBuf> = std::fs::read_dir(self.ctx.paths.runs()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let left: Vec<PathBuf> =
+            std::fs::read_dir(self.ctx.paths.runs()).unwrap().map(|entry| entry.unwrap().path()).collect();
         let running = self.tasks().await.iter().any(|task| !task.state.is_final());
         assert!(running || left.is_empty(), "folders are left: {left:?}");
     }

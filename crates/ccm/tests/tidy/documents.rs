@@ -35,9 +35,7 @@ pub(crate) fn architecture(tree: &Tree) -> Vec<String> {
         parts.extend(step.filter(|step| !step.contains('/') && *step != "lib.rs" && *step != "tests.rs"));
     }
     let missing = parts.into_iter().filter(|part| !text.contains(&format!("`{part}`")));
-    missing
-        .map(|part| format!("{ARCHITECTURE} does not mention `{part}`"))
-        .collect()
+    missing.map(|part| format!("{ARCHITECTURE} does not mention `{part}`")).collect()
 }
 
 pub(crate) fn changelog(tree: &Tree) -> Vec<String> {
@@ -53,11 +51,8 @@ pub(crate) fn changelog(tree: &Tree) -> Vec<String> {
 
 /// Every string literal that is nothing but a metric's name must stand in a file of docs/.
 pub(crate) fn metrics(tree: &Tree) -> Vec<String> {
-    let docs: Vec<_> = tree
-        .files
-        .iter()
-        .filter(|file| file.path.starts_with("docs/") && file.path.ends_with(".md"))
-        .collect();
+    let docs: Vec<_> =
+        tree.files.iter().filter(|file| file.path.starts_with("docs/") && file.path.ends_with(".md")).collect();
     let mut offences = Vec::new();
     for file in tree.rust().filter(|file| file.owner().is_some() && !file.is_test()) {
         let code = without_comments(&file.text);
@@ -88,9 +83,7 @@ pub(crate) fn configuration(schema: &Value, tree: &Tree) -> Vec<String> {
         return vec!["`ccm config schema` describes no key".to_owned()];
     }
     let missing = keys.iter().filter(|key| !mentions(manual, key));
-    missing
-        .map(|key| format!("{MANUAL} does not mention the key `{key}`"))
-        .collect()
+    missing.map(|key| format!("{MANUAL} does not mention the key `{key}`")).collect()
 }
 
 fn collect_keys(schema: &Value, keys: &mut BTreeSet<String>) {
@@ -151,10 +144,7 @@ fn an_undocumented_metric_is_an_offence() {
         ),
         ("docs/operating.md", "`ccm_queue_size`, `ccm_runs_total`"),
     ]);
-    assert_eq!(
-        metrics(&tree),
-        ["crates/web/src/lib.rs: metric `ccm_queue` stands in no file of docs/"]
-    );
+    assert_eq!(metrics(&tree), ["crates/web/src/lib.rs: metric `ccm_queue` stands in no file of docs/"]);
 }
 
 #[test]
@@ -164,8 +154,5 @@ fn an_undocumented_key_is_an_offence() {
         "$defs": { "Server": { "properties": { "listen": {}, "database": {} } } },
     });
     let tree = Tree::of(&[(MANUAL, "[server]\nlisten = 1, database_url = 2")]);
-    assert_eq!(
-        configuration(&schema, &tree),
-        ["docs/manual.md does not mention the key `database`"]
-    );
+    assert_eq!(configuration(&schema, &tree), ["docs/manual.md does not mention the key `database`"]);
 }

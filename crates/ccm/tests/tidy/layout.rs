@@ -11,23 +11,10 @@ const TABLE: [(&str, &[&str]); 11] = [
     ("runner", &["backlog"]),
     ("gateway", &["backlog"]),
     ("store", &["backlog"]),
-    (
-        "pipeline",
-        &["backlog", "scan", "git", "forge", "runner", "gateway", "store"],
-    ),
+    ("pipeline", &["backlog", "scan", "git", "forge", "runner", "gateway", "store"]),
     ("web", &["backlog", "store", "forge", "pipeline"]),
-    (
-        "ccm",
-        &[
-            "backlog", "scan", "git", "forge", "runner", "gateway", "store", "pipeline", "web",
-        ],
-    ),
-    (
-        "testkit",
-        &[
-            "backlog", "scan", "git", "forge", "runner", "gateway", "store", "pipeline", "web", "ccm",
-        ],
-    ),
+    ("ccm", &["backlog", "scan", "git", "forge", "runner", "gateway", "store", "pipeline", "web"]),
+    ("testkit", &["backlog", "scan", "git", "forge", "runner", "gateway", "store", "pipeline", "web", "ccm"]),
 ];
 
 /// Lines of a Rust file, with its tests.
@@ -69,20 +56,12 @@ pub(crate) fn dependencies(tree: &Tree) -> Vec<String> {
 fn listed(manifest: &toml::Table) -> Vec<(&'static str, String)> {
     let mut tables = vec![manifest];
     let platforms = manifest.get("target").and_then(toml::Value::as_table);
-    tables.extend(
-        platforms
-            .into_iter()
-            .flat_map(|all| all.values().filter_map(toml::Value::as_table)),
-    );
+    tables.extend(platforms.into_iter().flat_map(|all| all.values().filter_map(toml::Value::as_table)));
     let mut found = Vec::new();
     for table in tables {
         for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
             let names = table.get(section).and_then(toml::Value::as_table);
-            found.extend(
-                names
-                    .into_iter()
-                    .flat_map(|names| names.keys().map(move |name| (section, name.clone()))),
-            );
+            found.extend(names.into_iter().flat_map(|names| names.keys().map(move |name| (section, name.clone()))));
         }
     }
     found
@@ -107,9 +86,7 @@ pub(crate) fn names(tree: &Tree) -> Vec<String> {
 fn says_something(part: &str) -> bool {
     let stem = part.split('.').find(|piece| !piece.is_empty()).unwrap_or(part);
     let stem = stem.to_lowercase().replace('-', "_");
-    let version = stem
-        .rsplit_once("_v")
-        .is_some_and(|(_, number)| number.parse::<u32>().is_ok());
+    let version = stem.rsplit_once("_v").is_some_and(|(_, number)| number.parse::<u32>().is_ok());
     !VAGUE.contains(&stem.as_str()) && !BESIDE.iter().any(|prefix| stem.starts_with(prefix)) && !version
 }
 
@@ -122,10 +99,7 @@ fn a_forbidden_dependency_is_an_offence() {
             "[dependencies]\nbacklog.workspace = true\n[dev-dependencies]\ntestkit.workspace = true\n",
         ),
         ("crates/loose/src/lib.rs", ""),
-        (
-            "crates/scan/Cargo.toml",
-            "[target.'cfg(unix)'.dependencies]\ngit.workspace = true\n",
-        ),
+        ("crates/scan/Cargo.toml", "[target.'cfg(unix)'.dependencies]\ngit.workspace = true\n"),
         ("crates/store/Cargo.toml", "[dependencies]\ntestkit.workspace = true\n"),
         ("crates/web/src/lib.rs", ""),
     ]);
@@ -147,14 +121,7 @@ fn a_long_file_is_an_offence() {
 
 #[test]
 fn a_vague_name_is_an_offence() {
-    let good = [
-        "new.rs",
-        "v2",
-        "typesetting.rs",
-        ".config",
-        "newest_v.rs",
-        "coreutils.md",
-    ];
+    let good = ["new.rs", "v2", "typesetting.rs", ".config", "newest_v.rs", "coreutils.md"];
     let bad = [
         "utils.rs",
         "common",

@@ -19,12 +19,7 @@ use tree::Tree;
 
 /// Fails with every offence and with what to do when there is one.
 fn hold(to_do: &str, offences: &[String]) {
-    assert!(
-        offences.is_empty(),
-        "{} offences:\n  {}\nWhat to do: {to_do}",
-        offences.len(),
-        offences.join("\n  ")
-    );
+    assert!(offences.is_empty(), "{} offences:\n  {}\nWhat to do: {to_do}", offences.len(), offences.join("\n  "));
 }
 
 #[test]
@@ -55,10 +50,7 @@ fn nothing_is_unfinished_or_switched_off() {
 
 #[test]
 fn each_boundary_is_crossed_in_one_place() {
-    hold(
-        "call the crate that owns this boundary (ARCHITECTURE.md, invariants)",
-        &usage::boundaries(&Tree::load()),
-    );
+    hold("call the crate that owns this boundary (ARCHITECTURE.md, invariants)", &usage::boundaries(&Tree::load()));
 }
 
 #[test]
@@ -79,26 +71,17 @@ fn every_crate_says_what_it_is() {
 
 #[test]
 fn the_architecture_mentions_every_part() {
-    hold(
-        "write the part into ARCHITECTURE.md, in backticks",
-        &documents::architecture(&Tree::load()),
-    );
+    hold("write the part into ARCHITECTURE.md, in backticks", &documents::architecture(&Tree::load()));
 }
 
 #[test]
 fn the_changelog_is_kept() {
-    hold(
-        "keep CHANGELOG.md with a heading for what is not released yet",
-        &documents::changelog(&Tree::load()),
-    );
+    hold("keep CHANGELOG.md with a heading for what is not released yet", &documents::changelog(&Tree::load()));
 }
 
 #[test]
 fn every_metric_is_documented() {
-    hold(
-        "describe the metric in docs/: what it counts, its unit and its labels",
-        &documents::metrics(&Tree::load()),
-    );
+    hold("describe the metric in docs/: what it counts, its unit and its labels", &documents::metrics(&Tree::load()));
 }
 
 #[tokio::test]

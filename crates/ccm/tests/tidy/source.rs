@@ -120,11 +120,7 @@ fn raw_string_end(chars: &[char], from: usize) -> Option<usize> {
     }
     let ends =
         |i: &usize| chars[*i] == '"' && chars[i + 1..].iter().take(marks).filter(|c| **c == '#').count() == marks;
-    Some(
-        (quote + 1..chars.len())
-            .find(ends)
-            .map_or(chars.len(), |i| i + 1 + marks),
-    )
+    Some((quote + 1..chars.len()).find(ends).map_or(chars.len(), |i| i + 1 + marks))
 }
 
 #[test]
@@ -149,8 +145,5 @@ fn comments_and_literals_are_blanked() {
 #[test]
 fn a_test_module_in_the_same_file_is_not_the_product() {
     assert_eq!(production("a\n#[cfg(test)]\nmod tests {\nb }"), "a\n");
-    assert_eq!(
-        production("#[cfg(test)]\nmod tests;\nfn a() {}"),
-        "#[cfg(test)]\nmod tests;\nfn a() {}"
-    );
+    assert_eq!(production("#[cfg(test)]\nmod tests;\nfn a() {}"), "#[cfg(test)]\nmod tests;\nfn a() {}");
 }

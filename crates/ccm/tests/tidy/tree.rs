@@ -21,30 +21,19 @@ pub(crate) struct File {
 impl Tree {
     /// Reads the project that this test was built from.
     pub(crate) fn load() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../..")
-            .canonicalize()
-            .expect("the workspace holds crates/ccm");
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace holds crates/ccm");
         let mut files = Vec::new();
         read_folder(&root, "", &mut files);
-        assert!(
-            files.iter().any(|file| file.path == "Cargo.toml"),
-            "{} is not the workspace",
-            root.display()
-        );
+        assert!(files.iter().any(|file| file.path == "Cargo.toml"), "{} is not the workspace", root.display());
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Self { files }
     }
 
     /// A made-up project, for showing that a rule fires.
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        let file = |(path, text): &(&str, &str)| File {
-            path: (*path).to_owned(),
-            text: (*text).to_owned(),
-        };
-        Self {
-            files: files.iter().map(file).collect(),
-        }
+        let file = |(path, text): &(&str, &str)| File { path: (*path).to_owned(), text: (*text).to_owned() };
+        Self { files: files.iter().map(file).collect() }
     }
 
     pub(crate) fn rust(&self) -> impl Iterator<Item = &File> {

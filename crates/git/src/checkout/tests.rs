@@ -19,16 +19,8 @@ async fn work(files: &[(&str, &str)]) -> Work {
     let base = world.upstream.commit(files).await;
     let mirror = world.mirror().await;
     mirror.fetch().await.unwrap();
-    let checkout = mirror
-        .checkout(&world.path("checkout"), &base, &branch("ccm/fix"))
-        .await
-        .unwrap();
-    Work {
-        world,
-        mirror,
-        base,
-        checkout,
-    }
+    let checkout = mirror.checkout(&world.path("checkout"), &base, &branch("ccm/fix")).await.unwrap();
+    Work { world, mirror, base, checkout }
 }
 
 impl Work {
@@ -49,12 +41,8 @@ impl Work {
 /// Runs git with the configuration of the repository in `dir` in force.
 async fn agent(dir: &Path, args: &[&str]) -> String {
     let mut git = tokio::process::Command::new("git");
-    git.args(args)
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap());
-    git.env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1");
+    git.args(args).current_dir(dir).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     let output = git.output().await.unwrap();
     assert!(output.status.success(), "{args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -64,10 +52,7 @@ async fn agent(dir: &Path, args: &[&str]) -> String {
 async fn the_agent_gets_a_repository_of_its_own() {
     let work = work(&[("a", "1\n"), ("dir/b", "2\n")]).await;
     assert_eq!(work.agent(&["status", "--porcelain", "--branch"]).await, "## ccm/fix");
-    assert_eq!(
-        work.agent(&["log", "--format=%H %an"]).await,
-        format!("{} Dev", work.base)
-    );
+    assert_eq!(work.agent(&["log", "--format=%H %an"]).await, format!("{} Dev", work.base));
     assert_eq!(work.agent(&["remote"]).await, "");
     write(work.dir(), "a", "mine\n");
     work.agent(&["commit", "--quiet", "--all", "--message=own"]).await;
@@ -90,27 +75,15 @@ async fn the_work_tree_is_committed_and_known_to_the_mirror() {
     work.agent(&["commit", "--quiet", "--message=mine"]).await;
     work.agent(&["reset", "--quiet", "--soft", "HEAD~"]).await;
 
-    let file = |path: &str, added, removed| DiffFile {
-        path: path.into(),
-        added,
-        removed,
-        binary: false,
-    };
+    let file = |path: &str, added, removed| DiffFile { path: path.into(), added, removed, binary: false };
     let expected = [file("a", 1, 1), file("gone", 0, 1), file("new\nü", 1, 0)];
     assert_eq!(work.checkout.changed_files().await.unwrap(), expected);
     let commit = work.commit().await.unwrap();
     assert_eq!(work.commit().await, Some(commit.clone()), "repeated");
     assert_eq!(work.mirror.diff(&work.base, &commit).await.unwrap().files, expected);
-    let shown = work
-        .mirror
-        .call(["log", "-1", "--format=%P|%an <%ae>|%cn|%at|%ct|%B", commit.as_str()])
-        .text()
-        .await;
+    let shown = work.mirror.call(["log", "-1", "--format=%P|%an <%ae>|%cn|%at|%ct|%B", commit.as_str()]).text().await;
     let time = AT.0 / 1000;
-    assert_eq!(
-        shown.unwrap().trim(),
-        format!("{}|Bot <bot@example.org>|Bot|{time}|{time}|Fix it", work.base)
-    );
+    assert_eq!(shown.unwrap().trim(), format!("{}|Bot <bot@example.org>|Bot|{time}|{time}|Fix it", work.base));
     let pushed = work.mirror.push(&commit, &branch("ccm/fix"), None).await;
     pushed.unwrap();
     assert_eq!(work.world.upstream.head("ccm/fix").await, commit);
@@ -137,10 +110,7 @@ async fn a_second_round_builds_on_the_first() {
 async fn what_the_agent_plants_does_not_run() {
     let work = work(&[("a", "1\n"), (".gitattributes", "a filter=planted diff=planted\n")]).await;
     let trace = work.world.path("trace");
-    let planted = work
-        .world
-        .script("planted", &format!("echo \"$0 $*\" >>{}; cat", trace.display()))
-        .await;
+    let planted = work.world.script("planted", &format!("echo \"$0 $*\" >>{}; cat", trace.display())).await;
     let config = format!(
         "[core]\n\tfsmonitor = {0}\n\thooksPath = hooks\n\tsshCommand = {0}\n\teditor = {0}\n\
          [filter \"planted\"]\n\tclean = {0}\n\tsmudge = {0}\n\trequired = true\n\
@@ -149,20 +119,10 @@ async fn what_the_agent_plants_does_not_run() {
         planted.display()
     );
     fs::write(work.dir().join(".git/config"), config).unwrap();
-    for hook in [
-        "pre-commit",
-        "post-index-change",
-        "reference-transaction",
-        "post-commit",
-        "commit-msg",
-    ] {
+    for hook in ["pre-commit", "post-index-change", "reference-transaction", "post-commit", "commit-msg"] {
         for folder in [".git/hooks", "hooks"] {
             fs::create_dir_all(work.dir().join(folder)).unwrap();
-            script(
-                &work.dir().join(folder).join(hook),
-                &format!("exec {}", planted.display()),
-            )
-            .await;
+            script(&work.dir().join(folder).join(hook), &format!("exec {}", planted.display())).await;
         }
     }
     write(work.dir(), "a", "2\n");
@@ -170,11 +130,7 @@ async fn what_the_agent_plants_does_not_run() {
     let commit = work.commit().await.unwrap();
     work.mirror.diff(&work.base, &commit).await.unwrap();
     assert!(!trace.exists(), "{}", fs::read_to_string(&trace).unwrap());
-    let fresh = work
-        .mirror
-        .checkout(&work.world.path("fresh"), &commit, &branch("check"))
-        .await
-        .unwrap();
+    let fresh = work.mirror.checkout(&work.world.path("fresh"), &commit, &branch("check")).await.unwrap();
     assert_eq!(fs::read_to_string(fresh.dir().join("a")).unwrap(), "2\n");
     assert!(!trace.exists());
     work.agent(&["status"]).await;
@@ -200,11 +156,7 @@ async fn nested_repositories_are_refused() {
     for committed in [false, true] {
         if committed {
             unborn.commit(&[("x", "1")]).await;
-            write(
-                work.dir(),
-                ".gitmodules",
-                "[submodule \"s\"]\n\tpath = sub/one\n\turl = ./x\n\tignore = all\n",
-            );
+            write(work.dir(), ".gitmodules", "[submodule \"s\"]\n\tpath = sub/one\n\turl = ./x\n\tignore = all\n");
         }
         let refused = work.checkout.commit(&bot(), "x", AT).await;
         let path = match &refused {
@@ -222,45 +174,25 @@ async fn nested_repositories_are_refused() {
 async fn submodules_of_the_base_stay_as_they_are_and_run_nothing() {
     let world = World::new().await;
     let first = world.upstream.commit(&[("a", "1\n")]).await;
-    world
-        .upstream
-        .run(&[
-            "update-index",
-            "--add",
-            "--cacheinfo",
-            &format!("160000,{first},sub [x]"),
-        ])
-        .await;
+    world.upstream.run(&["update-index", "--add", "--cacheinfo", &format!("160000,{first},sub [x]")]).await;
     world.upstream.run(&["commit", "--quiet", "--message=submodule"]).await;
     let base = world.upstream.head("HEAD").await;
     let mirror = world.mirror().await;
     mirror.fetch().await.unwrap();
-    let checkout = mirror
-        .checkout(&world.path("checkout"), &base, &branch("fix"))
-        .await
-        .unwrap();
+    let checkout = mirror.checkout(&world.path("checkout"), &base, &branch("fix")).await.unwrap();
     assert!(checkout.changed_files().await.unwrap().is_empty());
 
     let trace = world.path("trace");
-    let planted = world
-        .script("planted", &format!("echo ran >>{}", trace.display()))
-        .await;
+    let planted = world.script("planted", &format!("echo ran >>{}", trace.display())).await;
     let sub = Repo::init(&world.git, &checkout.dir().join("sub [x]")).await;
     sub.commit(&[("x", "1")]).await;
     write(&sub.dir, "x", "changed");
     let config = fs::read_to_string(sub.dir.join(".git/config")).unwrap();
-    fs::write(
-        sub.dir.join(".git/config"),
-        format!("{config}[core]\n\tfsmonitor = {}\n", planted.display()),
-    )
-    .unwrap();
+    fs::write(sub.dir.join(".git/config"), format!("{config}[core]\n\tfsmonitor = {}\n", planted.display())).unwrap();
     write(checkout.dir(), "a", "2\n");
     let commit = checkout.commit(&bot(), "x", AT).await.unwrap().unwrap();
     assert!(!trace.exists());
-    let changed = mirror
-        .call(["diff-tree", "-r", "--name-only", base.as_str(), commit.as_str()])
-        .text()
-        .await;
+    let changed = mirror.call(["diff-tree", "-r", "--name-only", base.as_str(), commit.as_str()]).text().await;
     assert_eq!(changed.unwrap(), "a");
     agent(&sub.dir, &["status"]).await;
     assert!(trace.exists(), "the plant is alive: a plain git runs it");
@@ -273,10 +205,7 @@ async fn a_git_folder_beside_tracked_files_hides_nothing() {
     nested.commit(&[("a", "2\n"), ("b", "1\n")]).await;
     let commit = work.commit().await.unwrap();
     let changes = work.mirror.changed(&work.base, &commit).await.unwrap();
-    assert_eq!(
-        changes.into_iter().map(|change| change.path).collect::<Vec<_>>(),
-        ["lib/a", "lib/b"]
-    );
+    assert_eq!(changes.into_iter().map(|change| change.path).collect::<Vec<_>>(), ["lib/a", "lib/b"]);
 }
 
 #[tokio::test]
@@ -284,12 +213,7 @@ async fn a_change_cannot_declare_itself_binary() {
     let work = work(&[("a", "1\n")]).await;
     write(work.dir(), ".gitattributes", "* binary\n");
     write(work.dir(), "a", "2\n");
-    let file = |path: &str, removed| DiffFile {
-        path: path.into(),
-        added: 1,
-        removed,
-        binary: false,
-    };
+    let file = |path: &str, removed| DiffFile { path: path.into(), added: 1, removed, binary: false };
     let expected = [file(".gitattributes", 0), file("a", 1)];
     assert_eq!(work.checkout.changed_files().await.unwrap(), expected);
     let commit = work.commit().await.unwrap();
@@ -310,15 +234,7 @@ async fn links_are_committed_as_links_and_not_followed() {
     let files = work.mirror.files(&commit).await.unwrap().files;
     let listed: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.mode)).collect();
     assert_eq!(listed, [("dir", 0o120_000), ("link", 0o120_000)]);
-    assert!(
-        !work
-            .mirror
-            .diff(&work.base, &commit)
-            .await
-            .unwrap()
-            .text
-            .contains("secret of the host")
-    );
+    assert!(!work.mirror.diff(&work.base, &commit).await.unwrap().text.contains("secret of the host"));
 }
 
 #[tokio::test]
@@ -335,21 +251,10 @@ async fn a_restarted_service_finds_its_checkout_again() {
     let work = work(&[("a", "1\n")]).await;
     write(work.dir(), "a", "2\n");
     fs::write(work.world.path("checkout.git/index.stage.lock"), "").unwrap();
-    let found = work
-        .mirror
-        .open_checkout(work.dir())
-        .await
-        .unwrap()
-        .expect("it is there");
+    let found = work.mirror.open_checkout(work.dir()).await.unwrap().expect("it is there");
     assert_eq!((found.base(), found.branch()), (&work.base, &branch("ccm/fix")));
     assert_eq!(found.commit(&bot(), "Fix it", AT).await.unwrap(), work.commit().await);
-    assert!(
-        work.mirror
-            .open_checkout(&work.world.path("none"))
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(work.mirror.open_checkout(&work.world.path("none")).await.unwrap().is_none());
     // Half made: the base is recorded last.
     fs::remove_dir_all(work.world.path("checkout.git/refs/ccm-checkout")).unwrap();
     assert!(work.mirror.open_checkout(work.dir()).await.unwrap().is_none());
@@ -359,20 +264,10 @@ async fn a_restarted_service_finds_its_checkout_again() {
 async fn only_an_earlier_checkout_is_replaced() {
     let work = work(&[("a", "1\n")]).await;
     write(work.dir(), "left over", "x");
-    let again = work
-        .mirror
-        .checkout(work.dir(), &work.base, &branch("other"))
-        .await
-        .unwrap();
+    let again = work.mirror.checkout(work.dir(), &work.base, &branch("other")).await.unwrap();
     assert!(!again.dir().join("left over").exists());
-    let occupied = work
-        .mirror
-        .checkout(&work.world.upstream.dir, &work.base, &branch("x"))
-        .await;
+    let occupied = work.mirror.checkout(&work.world.upstream.dir, &work.base, &branch("x")).await;
     assert!(matches!(occupied, Err(GitError::Occupied { .. })), "{occupied:?}");
-    let unknown = work
-        .mirror
-        .checkout(&work.world.path("new"), &"a".repeat(40).parse().unwrap(), &branch("x"))
-        .await;
+    let unknown = work.mirror.checkout(&work.world.path("new"), &"a".repeat(40).parse().unwrap(), &branch("x")).await;
     assert!(matches!(unknown, Err(GitError::UnknownCommit { .. })), "{unknown:?}");
 }

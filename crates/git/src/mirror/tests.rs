@@ -17,11 +17,7 @@ async fn a_fetch_tells_whether_the_default_branch_moved() {
 
     let second = world.upstream.commit(&[("a", "2")]).await;
     assert_eq!(mirror.fetch().await.unwrap().head, Some(second.clone()));
-    assert_eq!(
-        world.mirror().await.head().await.unwrap(),
-        Some(second.clone()),
-        "opened again"
-    );
+    assert_eq!(world.mirror().await.head().await.unwrap(), Some(second.clone()), "opened again");
     assert!(mirror.is_ancestor(&first, &second).await.unwrap());
     assert!(!mirror.is_ancestor(&second, &first).await.unwrap());
     assert_eq!(mirror.merge_base(&second, &first).await.unwrap(), Some(first));
@@ -76,11 +72,7 @@ async fn a_renamed_default_branch_replaces_the_old_one() {
         let fetched = mirror.fetch().await.unwrap();
         assert_eq!((fetched.head, fetched.moved), (Some(first.clone()), false));
         assert_eq!(fetched.default_branch, branch(name));
-        let refs = mirror
-            .call(["for-each-ref", "--format=%(refname)"])
-            .text()
-            .await
-            .unwrap();
+        let refs = mirror.call(["for-each-ref", "--format=%(refname)"]).text().await.unwrap();
         assert_eq!(refs, format!("refs/remotes/origin/{name}"));
     }
 }
@@ -93,15 +85,8 @@ async fn a_detached_head_falls_back_to_the_known_branch() {
     world.upstream.commit(&[]).await;
     let mirror = world.mirror().await;
     assert_eq!(mirror.fetch().await.unwrap().head, Some(first));
-    world
-        .upstream
-        .run(&["branch", "--quiet", "--move", "main", "odd"])
-        .await;
-    let other = world
-        .git
-        .open_mirror(world.path("other"), (*mirror.remote).clone())
-        .await
-        .unwrap();
+    world.upstream.run(&["branch", "--quiet", "--move", "main", "odd"]).await;
+    let other = world.git.open_mirror(world.path("other"), (*mirror.remote).clone()).await.unwrap();
     assert!(matches!(other.fetch().await, Err(GitError::NoDefaultBranch { .. })));
 }
 
@@ -116,15 +101,8 @@ async fn other_branches_are_asked_for_by_name() {
     mirror.fetch().await.unwrap();
     assert!(!mirror.contains(&fix).await.unwrap());
     assert_eq!(mirror.branch_head(&branch("ccm/fix")).await.unwrap(), Some(fix.clone()));
-    assert_eq!(
-        mirror.branch_head(&branch("fix")).await.unwrap(),
-        None,
-        "only whole names match"
-    );
-    assert_eq!(
-        mirror.fetch_branch(&branch("ccm/fix")).await.unwrap(),
-        Some(fix.clone())
-    );
+    assert_eq!(mirror.branch_head(&branch("fix")).await.unwrap(), None, "only whole names match");
+    assert_eq!(mirror.fetch_branch(&branch("ccm/fix")).await.unwrap(), Some(fix.clone()));
     assert!(mirror.contains(&fix).await.unwrap());
     assert_eq!(mirror.fetch_branch(&branch("none")).await.unwrap(), None);
     mirror.forget(&branch("ccm/fix")).await.unwrap();
@@ -143,10 +121,7 @@ async fn a_shallow_mirror_has_only_the_last_commits() {
     assert!(!mirror.contains(&first).await.unwrap());
     let unknown = mirror.is_ancestor(&first, &second).await;
     assert!(matches!(unknown, Err(GitError::UnknownCommit { .. })), "{unknown:?}");
-    let checkout = mirror
-        .checkout(&world.path("checkout"), &second, &branch("x"))
-        .await
-        .unwrap();
+    let checkout = mirror.checkout(&world.path("checkout"), &second, &branch("x")).await.unwrap();
     assert_eq!(fs::read_to_string(checkout.dir().join("a")).unwrap(), "2");
 }
 
@@ -171,11 +146,7 @@ async fn lock_files_of_a_killed_service_do_not_stop_the_next_one() {
     assert_eq!(mirror.fetch().await.unwrap().head, Some(first));
     fs::write(world.path("mirror/HEAD.lock"), "").unwrap();
     let second = world.upstream.commit(&[]).await;
-    assert_eq!(
-        mirror.fetch().await.unwrap().head,
-        Some(second),
-        "also while it is open"
-    );
+    assert_eq!(mirror.fetch().await.unwrap().head, Some(second), "also while it is open");
 }
 
 #[tokio::test]
@@ -194,13 +165,7 @@ async fn calls_can_be_spawned() {
     let (mirror, dir) = (world.mirror().await, world.path("checkout"));
     let task = tokio::spawn(async move {
         mirror.fetch().await?;
-        let oids: Vec<_> = mirror
-            .files(&first)
-            .await?
-            .files
-            .into_iter()
-            .map(|file| file.oid)
-            .collect();
+        let oids: Vec<_> = mirror.files(&first).await?.files.into_iter().map(|file| file.oid).collect();
         let mut read = 0;
         mirror.read_blobs(&oids, 10, |_, _| read += 1).await?;
         mirror.changed(&first, &first).await?;

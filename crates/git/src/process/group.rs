@@ -17,10 +17,7 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn of(child: &Child) -> Self {
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Self {
-            leader,
-            finished: false,
-        }
+        Self { leader, finished: false }
     }
 
     pub(super) fn signal(&self, signal: Signal) {

@@ -8,10 +8,7 @@ use super::{Deadlines, Git, MAX_STDOUT};
 use crate::testing::World;
 use crate::{GitError, Remote, RemoteAuth};
 
-const SHORT: Deadlines = Deadlines {
-    network: Duration::from_secs(1),
-    local: Duration::from_secs(1),
-};
+const SHORT: Deadlines = Deadlines { network: Duration::from_secs(1), local: Duration::from_secs(1) };
 
 #[tokio::test]
 async fn versions_are_read_and_old_ones_refused() {
@@ -45,15 +42,9 @@ async fn a_secret_reaches_git_only_in_the_environment() {
         log = log.display()
     );
     let git = Git::new(world.script("curious-git", &body).await);
-    let auth = RemoteAuth {
-        username: "x-access-token".into(),
-        password: "ghs_hunter2".into(),
-    };
+    let auth = RemoteAuth { username: "x-access-token".into(), password: "ghs_hunter2".into() };
     let encoded = "eC1hY2Nlc3MtdG9rZW46Z2hzX2h1bnRlcjI=";
-    let remote = Remote {
-        url: "https://example.invalid/acme/shop.git".into(),
-        auth: Some(auth),
-    };
+    let remote = Remote { url: "https://example.invalid/acme/shop.git".into(), auth: Some(auth) };
     let mirror = git.open_mirror(world.path("mirror"), remote).await.unwrap();
     let commit = "a".repeat(40).parse().unwrap();
     let push = mirror.push(&commit, &"fix".parse().unwrap(), None).await.unwrap_err();
@@ -61,18 +52,12 @@ async fn a_secret_reaches_git_only_in_the_environment() {
     let files = mirror.files(&commit).await.unwrap_err();
 
     let shown = format!("{push:?} {push} {branch:?} {branch} {files:?} {mirror:?}");
-    assert!(
-        shown.contains("Authorization: Basic ***"),
-        "the header was handed over: {shown}"
-    );
+    assert!(shown.contains("Authorization: Basic ***"), "the header was handed over: {shown}");
     let written = fs::read_to_string(&log).unwrap();
     assert!(written.contains("GIT_CONFIG_VALUE_0") && written.contains("ls-remote"));
     for secret in ["hunter2", encoded] {
         assert!(!shown.contains(secret) && !written.contains(secret));
-        let kept = world
-            .git
-            .call(["grep", "--no-index", "-c", secret])
-            .folder(&world.path("mirror"));
+        let kept = world.git.call(["grep", "--no-index", "-c", secret]).folder(&world.path("mirror"));
         assert!(!kept.test().await.unwrap(), "no file holds it");
     }
 }
@@ -90,10 +75,7 @@ async fn the_machines_settings_reach_no_call() {
     );
     let inherited = super::INHERITED;
     let names = git.call(["x"]).text().await.unwrap();
-    let names: Vec<_> = names
-        .lines()
-        .filter(|name| !inherited.contains(name) || *name == "PATH")
-        .collect();
+    let names: Vec<_> = names.lines().filter(|name| !inherited.contains(name) || *name == "PATH").collect();
     insta::assert_snapshot!(names.join(" "), @"GIT_ASKPASS GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM GIT_NO_REPLACE_OBJECTS GIT_OPTIONAL_LOCKS GIT_PAGER GIT_TEMPLATE_DIR GIT_TERMINAL_PROMPT HOME LANG LC_ALL PATH SSH_ASKPASS");
 }
 
@@ -116,10 +98,7 @@ async fn a_deadline_ends_the_whole_group() {
 async fn a_dropped_call_ends_the_whole_group() {
     let world = World::new().await;
     let pids = world.path("pids");
-    let body = format!(
-        "(while :; do sleep 1; done) & echo $! $$ >{0}.new; mv {0}.new {0}; wait",
-        pids.display()
-    );
+    let body = format!("(while :; do sleep 1; done) & echo $! $$ >{0}.new; mv {0}.new {0}; wait", pids.display());
     let git = Git::new(world.script("slow-git", &body).await);
     let call = tokio::spawn(git.call(["fetch"]).ok());
     let started = async {
@@ -145,9 +124,7 @@ async fn gone(pids: &str) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), all)
-        .await
-        .expect("every process is gone");
+    tokio::time::timeout(Duration::from_secs(5), all).await.expect("every process is gone");
 }
 
 #[tokio::test]
@@ -160,20 +137,11 @@ async fn answers_beyond_their_bound_are_cut_off() {
     assert!(bytes.len() == 1000 && ended.stopped && bytes.len() < MAX_STDOUT);
 
     let git = Git::new(world.script("endless-record", "exec yes").await);
-    let record = git
-        .call(["x"])
-        .records(&mut |_| std::ops::ControlFlow::Continue(()))
-        .await;
+    let record = git.call(["x"]).records(&mut |_| std::ops::ControlFlow::Continue(())).await;
     assert!(matches!(record, Err(GitError::TooLarge { .. })), "{record:?}");
 
-    let git = Git::new(
-        world
-            .script("talkative", "yes | head -c 300000 >&2; echo the end >&2; exit 3")
-            .await,
-    );
-    let Err(GitError::Failed { stderr, code, .. }) = git.call(["x"]).ok().await else {
-        panic!("it failed")
-    };
+    let git = Git::new(world.script("talkative", "yes | head -c 300000 >&2; echo the end >&2; exit 3").await);
+    let Err(GitError::Failed { stderr, code, .. }) = git.call(["x"]).ok().await else { panic!("it failed") };
     assert!(stderr.len() <= 4096 && stderr.ends_with("the end") && code == Some(3));
 }
 
@@ -182,16 +150,10 @@ async fn no_more_processes_run_than_allowed() {
     let world = World::new().await;
     let folder = world.path("running");
     fs::create_dir(&folder).unwrap();
-    let body = format!(
-        "mkdir {0}/$$; ls {0} | wc -l; sleep 0.05; rmdir {0}/$$",
-        folder.display()
-    );
+    let body = format!("mkdir {0}/$$; ls {0} | wc -l; sleep 0.05; rmdir {0}/$$", folder.display());
     let git = Git::new(world.script("counting-git", &body).await);
     let calls = (0..super::MAX_PROCESSES * 2).map(|_| git.call(["x"]).text());
-    let most = futures::future::join_all(calls)
-        .await
-        .into_iter()
-        .map(|n| n.unwrap().trim().parse::<usize>().unwrap());
+    let most = futures::future::join_all(calls).await.into_iter().map(|n| n.unwrap().trim().parse::<usize>().unwrap());
     let most = most.max().unwrap();
     assert!(most > 1 && most <= super::MAX_PROCESSES, "{most}");
 }
@@ -199,25 +161,14 @@ async fn no_more_processes_run_than_allowed() {
 #[tokio::test]
 async fn what_a_web_server_answers_becomes_a_branch_for_callers() {
     let world = World::new().await;
-    for (status, want) in [
-        ("429 x", "Limited"),
-        ("503 x", "Transient"),
-        ("401 x", "Denied"),
-        ("403 x", "Denied"),
-        ("404 x", "NotFound"),
-    ] {
+    for (status, want) in
+        [("429 x", "Limited"), ("503 x", "Transient"), ("401 x", "Denied"), ("403 x", "Denied"), ("404 x", "NotFound")]
+    {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/acme/shop.git", listener.local_addr().unwrap());
         let server = tokio::spawn(serve_one(listener, status));
-        let auth = RemoteAuth {
-            username: "me".into(),
-            password: "hunter2".into(),
-        };
-        let mirror = world
-            .git
-            .open_mirror(world.path("m"), Remote { url, auth: Some(auth) })
-            .await
-            .unwrap();
+        let auth = RemoteAuth { username: "me".into(), password: "hunter2".into() };
+        let mirror = world.git.open_mirror(world.path("m"), Remote { url, auth: Some(auth) }).await.unwrap();
         let error = mirror.fetch().await.unwrap_err();
         assert!(format!("{error:?}").starts_with(want), "{status}: {error:?}");
         assert!(server.await.unwrap().contains("Authorization: Basic bWU6aHVudGVyMg=="));

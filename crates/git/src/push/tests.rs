@@ -23,19 +23,12 @@ async fn a_branch_moves_only_from_where_it_is_expected() {
     assert_eq!(mirror.push(&two, &fix, Some(&one)).await.unwrap(), Pushed::Updated);
     assert_eq!(rejection(mirror.push(&one, &fix, Some(&one)).await), Rejection::Stale);
     assert_eq!(mirror.branch_head(&fix).await.unwrap(), Some(two.clone()));
-    assert_eq!(
-        mirror.push(&one, &fix, Some(&two)).await.unwrap(),
-        Pushed::Updated,
-        "back, as expected"
-    );
+    assert_eq!(mirror.push(&one, &fix, Some(&two)).await.unwrap(), Pushed::Updated, "back, as expected");
 
     assert!(mirror.delete_branch(&fix, &two).await.is_err());
     assert_eq!(mirror.delete_branch(&fix, &one).await.unwrap(), Deleted::Gone);
     assert_eq!(mirror.delete_branch(&fix, &one).await.unwrap(), Deleted::AlreadyGone);
-    assert_eq!(
-        world.upstream.run(&["branch", "--format=%(refname)"]).await,
-        "refs/heads/main"
-    );
+    assert_eq!(world.upstream.run(&["branch", "--format=%(refname)"]).await, "refs/heads/main");
 }
 
 #[tokio::test]
@@ -52,11 +45,6 @@ async fn the_remotes_own_rules_are_told_apart() {
     std::fs::create_dir_all(&hooks).unwrap();
     script(&hooks.join("pre-receive"), "echo no work on Sundays >&2; exit 1").await;
     let declined = mirror.push(&one, &branch("fix"), None).await;
-    assert!(
-        declined
-            .as_ref()
-            .is_err_and(|e| e.to_string().contains("no work on Sundays")),
-        "{declined:?}"
-    );
+    assert!(declined.as_ref().is_err_and(|e| e.to_string().contains("no work on Sundays")), "{declined:?}");
     assert_eq!(rejection(declined), Rejection::Hook);
 }

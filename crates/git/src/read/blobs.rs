@@ -41,10 +41,7 @@ impl Mirror {
         }
         let mut reader = Batch::default();
         let mut places = wanted.iter();
-        let call = self
-            .call(["cat-file", "--batch", "--buffer"])
-            .stdin(lines(oids, &wanted))
-            .bulk();
+        let call = self.call(["cat-file", "--batch", "--buffer"]).stdin(lines(oids, &wanted)).bulk();
         let ended = call
             .drive(&mut |chunk| {
                 reader.take(chunk, &mut |blob| {
@@ -76,10 +73,7 @@ impl Mirror {
         let mut small = Vec::new();
         let mut line = Vec::new();
         let mut rest = places.iter();
-        let call = self
-            .call(["cat-file", "--batch-check", "--buffer"])
-            .stdin(lines(oids, places))
-            .bulk();
+        let call = self.call(["cat-file", "--batch-check", "--buffer"]).stdin(lines(oids, places)).bulk();
         let ended = call
             .drive(&mut |chunk| {
                 for byte in chunk {
@@ -108,12 +102,7 @@ impl Mirror {
 }
 
 fn lines(oids: &[String], places: &[usize]) -> Vec<u8> {
-    places
-        .iter()
-        .flat_map(|place| [oids[*place].as_bytes(), b"\n"])
-        .flatten()
-        .copied()
-        .collect()
+    places.iter().flat_map(|place| [oids[*place].as_bytes(), b"\n"]).flatten().copied().collect()
 }
 
 /// Reads `<oid> SP <type> SP <size>`; `None` for `<oid> SP missing`.

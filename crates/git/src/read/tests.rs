@@ -10,12 +10,7 @@ use crate::{Author, DiffFile, Git, GitError, Mirror};
 
 async fn blobs(mirror: &Mirror, oids: &[String], max: u64) -> BTreeMap<usize, Blob> {
     let mut found = BTreeMap::new();
-    mirror
-        .read_blobs(oids, max, |place, blob| {
-            assert!(found.insert(place, blob).is_none(), "twice")
-        })
-        .await
-        .unwrap();
+    mirror.read_blobs(oids, max, |place, blob| assert!(found.insert(place, blob).is_none(), "twice")).await.unwrap();
     found
 }
 
@@ -28,41 +23,20 @@ async fn odd_paths_modes_and_sizes_are_listed() {
     let mirror = world.mirror().await;
     mirror.fetch().await.unwrap();
     let tree = mirror.files(&commit).await.unwrap();
-    let listed: Vec<_> = tree
-        .files
-        .iter()
-        .map(|file| (file.path.as_str(), file.size, file.mode))
-        .collect();
+    let listed: Vec<_> = tree.files.iter().map(|file| (file.path.as_str(), file.size, file.mode)).collect();
     let plain = 0o100_644;
-    assert_eq!(
-        listed,
-        [
-            ("-r", 0, plain),
-            ("link", 5, 0o120_000),
-            ("new\nline", 1, plain),
-            ("ü/-x", 4, plain)
-        ]
-    );
+    assert_eq!(listed, [("-r", 0, plain), ("link", 5, 0o120_000), ("new\nline", 1, plain), ("ü/-x", 4, plain)]);
     assert!(!tree.truncated);
 }
 
 #[tokio::test]
 async fn changes_between_two_commits_leave_submodules_out() {
     let world = World::new().await;
-    let first = world
-        .upstream
-        .commit(&[("kept", "1"), ("gone", "1"), ("changed", "1"), ("linked", "1")])
-        .await;
+    let first = world.upstream.commit(&[("kept", "1"), ("gone", "1"), ("changed", "1"), ("linked", "1")]).await;
     fs::remove_file(world.upstream.dir.join("gone")).unwrap();
     let link = |path: &str| format!("160000,{first},{path}");
-    world
-        .upstream
-        .run(&["update-index", "--add", "--cacheinfo", &link("sub")])
-        .await;
-    world
-        .upstream
-        .run(&["update-index", "--cacheinfo", &link("linked")])
-        .await;
+    world.upstream.run(&["update-index", "--add", "--cacheinfo", &link("sub")]).await;
+    world.upstream.run(&["update-index", "--cacheinfo", &link("linked")]).await;
     write(&world.upstream.dir, "changed", "2");
     write(&world.upstream.dir, "new\nline", "1");
     world.upstream.run(&["add", "changed", "new\nline"]).await;
@@ -73,10 +47,7 @@ async fn changes_between_two_commits_leave_submodules_out() {
     mirror.fetch().await.unwrap();
 
     let changes = mirror.changed(&first, &second).await.unwrap();
-    let listed: Vec<_> = changes
-        .iter()
-        .map(|c| (c.path.as_str(), c.status, c.oid.is_some()))
-        .collect();
+    let listed: Vec<_> = changes.iter().map(|c| (c.path.as_str(), c.status, c.oid.is_some())).collect();
     assert_eq!(
         listed,
         [
@@ -87,15 +58,9 @@ async fn changes_between_two_commits_leave_submodules_out() {
         ]
     );
     let files = mirror.files(&second).await.unwrap().files;
-    assert_eq!(
-        files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(),
-        ["changed", "kept", "new\nline"]
-    );
+    assert_eq!(files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["changed", "kept", "new\nline"]);
     let unknown: CommitId = "a".repeat(40).parse().unwrap();
-    for missing in [
-        mirror.changed(&unknown, &second).await.err(),
-        mirror.files(&unknown).await.err(),
-    ] {
+    for missing in [mirror.changed(&unknown, &second).await.err(), mirror.files(&unknown).await.err()] {
         assert!(matches!(missing, Some(GitError::UnknownCommit { .. })), "{missing:?}");
     }
 }
@@ -104,10 +69,7 @@ async fn changes_between_two_commits_leave_submodules_out() {
 async fn blobs_are_read_unless_missing_or_too_large() {
     let world = World::new().await;
     let large = "x".repeat(300_000);
-    let commit = world
-        .upstream
-        .commit(&[("small", "two\nlines"), ("empty", ""), ("large", &large)])
-        .await;
+    let commit = world.upstream.commit(&[("small", "two\nlines"), ("empty", ""), ("large", &large)]).await;
     let mirror = world.mirror().await;
     mirror.fetch().await.unwrap();
     let oid = |path: &str| {
@@ -137,10 +99,7 @@ async fn blobs_are_read_unless_missing_or_too_large() {
             small,
         ]
     );
-    assert_eq!(
-        blobs(&mirror, &oids[..1], 300_000).await[&0],
-        Blob::Content(large.into_bytes())
-    );
+    assert_eq!(blobs(&mirror, &oids[..1], 300_000).await[&0], Blob::Content(large.into_bytes()));
     assert!(blobs(&mirror, &[], 1).await.is_empty());
 }
 
@@ -152,12 +111,7 @@ async fn more_blobs_than_a_pipe_holds_do_not_block() {
     mirror.fetch().await.unwrap();
     let oid = mirror.files(&commit).await.unwrap().files[0].oid.clone();
     let found = blobs(&mirror, &vec![oid; 3000], 1 << 20).await;
-    assert!(
-        found.len() == 3000
-            && found
-                .values()
-                .all(|blob| matches!(blob, Blob::Content(c) if c.len() == 50_000))
-    );
+    assert!(found.len() == 3000 && found.values().all(|blob| matches!(blob, Blob::Content(c) if c.len() == 50_000)));
 }
 
 #[tokio::test]
@@ -167,13 +121,7 @@ async fn blame_names_the_author_of_a_line() {
     let mirror = world.mirror().await;
     mirror.fetch().await.unwrap();
     let blame = mirror.blame(&commit, "dir/a b", 2).await.unwrap().unwrap();
-    assert_eq!(
-        blame.author,
-        Author {
-            name: "Dev".into(),
-            email: "dev@example.org".into()
-        }
-    );
+    assert_eq!(blame.author, Author { name: "Dev".into(), email: "dev@example.org".into() });
     assert_eq!(blame.at, Timestamp(1_700_000_000_000));
     for (path, line) in [("dir/a b", 3), ("dir/a b", 0), ("none", 1), ("-L1", 1)] {
         assert_eq!(mirror.blame(&commit, path, line).await.unwrap(), None, "{path}:{line}");
@@ -187,29 +135,14 @@ async fn a_diff_counts_every_file_and_bounds_its_text() {
     fs::remove_file(world.upstream.dir.join("old name")).unwrap();
     let changed = [("a", "1\n3\n4\n"), ("bin", "\0\x01"), ("new name", "same\n")];
     let small = world.upstream.commit(&changed).await;
-    let large = world
-        .upstream
-        .commit(&[("big", &"a line of text\n".repeat(100_000)), ("z", "1\n")])
-        .await;
+    let large = world.upstream.commit(&[("big", &"a line of text\n".repeat(100_000)), ("z", "1\n")]).await;
     let mirror = world.mirror().await;
     mirror.fetch().await.unwrap();
 
     let diff = mirror.diff(&base, &small).await.unwrap();
-    let file = |path: &str, added, removed, binary| DiffFile {
-        path: path.into(),
-        added,
-        removed,
-        binary,
-    };
-    let files = [
-        file("a", 2, 1, false),
-        file("bin", 0, 0, true),
-        file("new name", 1, 0, false),
-    ];
-    assert_eq!(
-        diff.files,
-        [files.as_slice(), &[file("old name", 0, 1, false)]].concat()
-    );
+    let file = |path: &str, added, removed, binary| DiffFile { path: path.into(), added, removed, binary };
+    let files = [file("a", 2, 1, false), file("bin", 0, 0, true), file("new name", 1, 0, false)];
+    assert_eq!(diff.files, [files.as_slice(), &[file("old name", 0, 1, false)]].concat());
     assert!(diff.text.contains("+3\n+4\n") && diff.text.contains("rename from old name") && !diff.truncated);
 
     let diff = mirror.diff(&small, &large).await.unwrap();
@@ -229,16 +162,10 @@ async fn listings_end_at_their_bound() {
          yes \"$record\" | head -n {} | tr '\\n@' '\\0\\0'",
         MAX_FILES + 1
     );
-    let mirror = world
-        .mirror_with(&Git::new(world.script("many-files", &body).await))
-        .await;
+    let mirror = world.mirror_with(&Git::new(world.script("many-files", &body).await)).await;
     let commit: CommitId = oid.parse().unwrap();
     let tree = mirror.files(&commit).await.unwrap();
     assert!(tree.files.len() == MAX_FILES && tree.truncated);
     let changed = mirror.changed(&commit, &commit).await;
-    assert!(
-        matches!(changed, Err(GitError::TooLarge { .. })),
-        "{:?}",
-        changed.map(|c| c.len())
-    );
+    assert!(matches!(changed, Err(GitError::TooLarge { .. })), "{:?}", changed.map(|c| c.len()));
 }

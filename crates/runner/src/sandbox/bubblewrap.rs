@@ -18,7 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Confinement, Kind, Level, Probe, Sandbox, base_env, find_program, find_own, limited};
+use super::{Confinement, Kind, Level, Probe, Sandbox, base_env, find_own, find_program, limited};
 use crate::RunnerError;
 use crate::agent::Program;
 use crate::bridge;

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// A git process that sees nothing of this machine's or user's configuration.
-pub(super) fn command(dir: &Path) -> Command {
+pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new("git");
     command.env_clear().current_dir(dir).kill_on_drop(true);
     if let Some(path) = std::env::var_os("PATH") {
@@ -24,7 +24,7 @@ pub(super) fn command(dir: &Path) -> Command {
 }
 
 /// Feeds `input` and collects everything; the input goes in while the output comes out.
-pub(super) async fn communicate(mut command: Command, input: &[u8]) -> Result<std::process::Output> {
+pub(crate) async fn communicate(mut command: Command, input: &[u8]) -> Result<std::process::Output> {
     let mut child = command.spawn().context("git could not be started; is it installed?")?;
     let mut stdin = child.stdin.take().context("the child has no standard input")?;
     let input = input.to_vec();
@@ -41,7 +41,7 @@ pub(super) async fn communicate(mut command: Command, input: &[u8]) -> Result<st
 ///
 /// # Errors
 /// When git fails; the message carries its standard error.
-pub(super) async fn git(dir: &Path, args: &[&str], input: &[u8]) -> Result<Vec<u8>> {
+pub(crate) async fn git(dir: &Path, args: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let mut command = command(dir);
     command.args(args);
     let output = communicate(command, input).await?;
@@ -52,12 +52,12 @@ pub(super) async fn git(dir: &Path, args: &[&str], input: &[u8]) -> Result<Vec<u
 }
 
 /// As [`git`], as trimmed text.
-pub(super) async fn git_text(dir: &Path, args: &[&str]) -> Result<String> {
+pub(crate) async fn git_text(dir: &Path, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&git(dir, args, b"").await?).trim().to_owned())
 }
 
 /// Makes an empty bare repository that may be pushed to and partially cloned.
-pub(super) async fn init(dir: &Path, default_branch: &str) -> Result<()> {
+pub(crate) async fn init(dir: &Path, default_branch: &str) -> Result<()> {
     fs::create_dir_all(dir)?;
     git(dir, &["init", "--bare", "--quiet", "--template=", &format!("--initial-branch={default_branch}"), "."], b"")
         .await?;
@@ -80,7 +80,7 @@ fn make_executable(path: &Path) -> Result<()> {
 }
 
 /// The object a full ref name points at; loose refs win over packed ones.
-pub(super) fn read_ref(dir: &Path, name: &str) -> Option<String> {
+pub(crate) fn read_ref(dir: &Path, name: &str) -> Option<String> {
     if !name.starts_with("refs/") || name.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
         return None;
     }
@@ -97,7 +97,7 @@ fn packed_refs(dir: &Path) -> BTreeMap<String, String> {
 }
 
 /// All branches with their tips.
-pub(super) fn branches(dir: &Path) -> BTreeMap<String, String> {
+pub(crate) fn branches(dir: &Path) -> BTreeMap<String, String> {
     let packed = packed_refs(dir).into_iter();
     let mut found: BTreeMap<String, String> =
         packed.filter_map(|(name, sha)| Some((name.strip_prefix("refs/heads/")?.to_owned(), sha))).collect();
@@ -119,10 +119,10 @@ fn collect_loose(folder: &Path, prefix: &str, into: &mut BTreeMap<String, String
 }
 
 /// A change to one file of a commit: its new content, or its removal.
-pub(super) type Change<'a> = (&'a str, Option<&'a [u8]>);
+pub(crate) type Change<'a> = (&'a str, Option<&'a [u8]>);
 
 /// Adds a commit to a branch in one git process; a missing branch starts at `from` or empty. Gives the new tip.
-pub(super) async fn commit(
+pub(crate) async fn commit(
     dir: &Path,
     branch: &str,
     from: Option<&str>,

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::bare;
 use super::call::{Answer, Payload};
+use super::cgi;
 use super::credentials::Actor;
 use super::hub::Hub;
 use super::permission::Permission;
@@ -85,37 +85,17 @@ fn text(status: u16, message: &str) -> Answer {
     answer
 }
 
-/// Runs the CGI program and reads its answer.
+/// Lets git answer.
 async fn backend(hub: &Hub, arrived: &Arrived, actor: &Actor, path_info: &str) -> Result<Answer> {
-    let mut command = bare::command(&hub.root);
-    command
-        .arg("http-backend")
-        .env("GIT_PROJECT_ROOT", &hub.root)
-        .env("GIT_HTTP_EXPORT_ALL", "1")
-        .env("PATH_INFO", path_info)
-        .env("QUERY_STRING", &arrived.query)
-        .env("REQUEST_METHOD", &arrived.method)
-        .env("CONTENT_TYPE", arrived.header("content-type"))
-        .env("CONTENT_LENGTH", arrived.bytes.len().to_string())
-        .env("HTTP_CONTENT_ENCODING", arrived.header("content-encoding"))
-        .env("GIT_PROTOCOL", arrived.header("git-protocol"))
-        .env("REMOTE_ADDR", "127.0.0.1");
-    if let Some(login) = actor.login() {
-        command.env("REMOTE_USER", login);
-    }
-    let output = bare::communicate(command, &arrived.bytes).await?;
-    let end = output.stdout.windows(4).position(|window| window == b"\r\n\r\n");
-    let end = end.with_context(|| format!("git http-backend: {}", String::from_utf8_lossy(&output.stderr)))?;
-    let head = String::from_utf8_lossy(&output.stdout[..end]).into_owned();
-    let mut answer = Answer::empty(200);
-    let mut content_type = String::new();
-    for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
-        match name.to_ascii_lowercase().as_str() {
-            "status" => answer.status = value.split(' ').next().unwrap_or_default().parse()?,
-            "content-type" => value.clone_into(&mut content_type),
-            _ => answer = answer.with(name, value),
-        }
-    }
-    answer.payload = Payload::Raw(content_type, output.stdout[end + 4..].to_vec().into());
-    Ok(answer)
+    let request = cgi::Request {
+        root: &hub.root,
+        method: &arrived.method,
+        path_info,
+        query: &arrived.query,
+        headers: &arrived.headers,
+        body: &arrived.bytes,
+        user: actor.login(),
+    };
+    let cgi::Reply { status, content_type, headers, body } = cgi::http_backend(request).await?;
+    Ok(Answer { status, payload: Payload::Raw(content_type, body.into()), headers, last_modified: None })
 }

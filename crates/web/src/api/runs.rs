@@ -77,7 +77,8 @@ pub(super) struct RepositoryList {
 }
 
 /// Lists the watched repositories, by name.
-#[utoipa::path(get, path = "/api/v1/repositories", tag = "repositories", responses((status = 200, body = RepositoryList)))]
+#[utoipa::path(get, path = "/api/v1/repositories", tag = "repositories", responses(
+    (status = 200, body = RepositoryList)))]
 pub(super) async fn repositories(State(site): State<Arc<Site>>) -> Answer<RepositoryList> {
     let repositories = site.ctx.store.repositories().await?;
     Ok(Json(RepositoryList { repositories: repositories.into_iter().map(RepositoryView::of).collect() }))

@@ -82,10 +82,7 @@ pub(super) struct NewTask {
 /// Adds a task of one's own.
 #[utoipa::path(post, path = "/api/v1/tasks", tag = "tasks", request_body = NewTask, responses(
     (status = 201, body = TaskView), (status = 400, body = ErrorEnvelope), (status = 422, body = ErrorEnvelope)))]
-pub(super) async fn create(
-    State(site): State<Arc<Site>>,
-    Input(new): Input<NewTask>,
-) -> Result<Response, ApiFault> {
+pub(super) async fn create(State(site): State<Arc<Site>>, Input(new): Input<NewTask>) -> Result<Response, ApiFault> {
     let repository = repository(&new.repository)?;
     let by = actor(&site, Channel::Api);
     let task = approve::add(&site.ctx, repository, &new.title, &new.body, new.agent, by).await?;

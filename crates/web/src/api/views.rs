@@ -98,7 +98,11 @@ impl TaskView {
             content: pipeline::approve::seen(task).as_str().to_owned(),
             agent: task.agent.clone(),
             budget_usd: task.budget_micro_usd.map(dollars),
-            issue_url: task.state.proposal().and_then(|proposal| proposal.issue.as_ref()).map(|issue| issue.url.clone()),
+            issue_url: task
+                .state
+                .proposal()
+                .and_then(|proposal| proposal.issue.as_ref())
+                .map(|issue| issue.url.clone()),
             pull_url: task.state.pull().map(|pull| pull.url.clone()),
             branch: task.state.pull().map(|pull| pull.branch.to_string()),
             run: task.state.run().map(ToString::to_string),

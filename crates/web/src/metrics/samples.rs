@@ -22,7 +22,8 @@ impl Samples {
 
     /// The values that a label has on a metric.
     pub(crate) fn values(&self, name: &str, label: &str) -> BTreeSet<String> {
-        let of_label = |sample: &Sample| sample.labels.iter().find(|(key, _)| key == label).map(|(_, value)| value.clone());
+        let of_label =
+            |sample: &Sample| sample.labels.iter().find(|(key, _)| key == label).map(|(_, value)| value.clone());
         self.0.iter().filter(|sample| sample.name == name).filter_map(of_label).collect()
     }
 

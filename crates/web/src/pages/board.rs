@@ -106,7 +106,8 @@ struct Card {
 impl Card {
     fn of(task: &Task) -> Self {
         let place = task.finding.as_ref().filter(|finding| !finding.path.is_empty());
-        let reasons = task.score.reasons.iter().take(REASONS).map(|reason| format!("{:+} {}", reason.points, reason.name));
+        let reasons =
+            task.score.reasons.iter().take(REASONS).map(|reason| format!("{:+} {}", reason.points, reason.name));
         let note = match &task.state {
             TaskState::Running { work, .. } => format!("An agent works, attempt {}.", work.attempts),
             TaskState::Verifying { .. } => "Its checks are running.".to_owned(),
@@ -121,10 +122,18 @@ impl Card {
             repository: task.repository.to_string(),
             points: task.score.points,
             reasons: reasons.collect(),
-            place: place.map_or(String::new(), |finding| format!("{}:{}", finding.path, finding.line)),
+            place: place.map_or(String::new(), |finding| format!("{}:{}", brief(&finding.path), finding.line)),
             note,
             at: When(task.updated_at),
         }
+    }
+}
+
+/// A path that fits on a card: only its last part when it is long.
+fn brief(path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some((_, name)) if path.chars().count() > 18 => format!("…/{name}"),
+        _ => path.to_owned(),
     }
 }
 
@@ -160,12 +169,14 @@ struct Summary {
 /// The board's parts: the summary, then each column.
 pub(crate) async fn parts(site: &Arc<Site>, filter: &BoardFilter) -> Result<Vec<Part>, Fault> {
     let counts = site.ctx.store.stage_counts().await?;
-    let count = |stages: &[Stage]| counts.iter().filter(|(stage, _)| stages.contains(stage)).map(|(_, n)| n).sum::<u64>();
+    let count =
+        |stages: &[Stage]| counts.iter().filter(|(stage, _)| stages.contains(stage)).map(|(_, n)| n).sum::<u64>();
     let mut parts = vec![summary(site, filter, &count).await?];
     for column in columns(filter) {
         let tasks = tasks(site, filter, column.stages).await?;
         let shown = tasks.len().min(CARDS);
-        let (total, known) = if filter.narrows() { (tasks.len() as u64, tasks.len() < READ) } else { (count(column.stages), true) };
+        let (total, known) =
+            if filter.narrows() { (tasks.len() as u64, tasks.len() < READ) } else { (count(column.stages), true) };
         let total_text = if known { total.to_string() } else { format!("{READ}+") };
         let rest = total.saturating_sub(shown as u64);
         let more = (rest > 0).then(|| if known { format!("{rest} more") } else { format!("more than {rest} more") });
@@ -202,8 +213,10 @@ async fn tasks(site: &Site, filter: &BoardFilter, stages: &[Stage]) -> Result<Ve
 }
 
 async fn summary(site: &Site, filter: &BoardFilter, count: &impl Fn(&[Stage]) -> u64) -> Result<Part, Fault> {
-    let jumps =
-        columns(filter).iter().map(|column| Jump { id: column.id, name: column.name, total: count(column.stages) }).collect();
+    let jumps = columns(filter)
+        .iter()
+        .map(|column| Jump { id: column.id, name: column.name, total: count(column.stages) })
+        .collect();
     let others: Vec<String> = CLOSED
         .iter()
         .map(|column| (count(column.stages), column.name.to_lowercase()))

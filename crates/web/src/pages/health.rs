@@ -76,7 +76,10 @@ impl ProcessRow {
         let files = process.max_fds.map_or(String::new(), |max| format!(" of {max}"));
         Self {
             memory: format!("{:.0} MiB", process.resident_bytes as f64 / 1_048_576.0),
-            cpu: format!("{} used, {share:.1} % of one core on average", duration(Duration::from_secs_f64(process.cpu_seconds))),
+            cpu: format!(
+                "{} used, {share:.1} % of one core on average",
+                duration(Duration::from_secs_f64(process.cpu_seconds))
+            ),
             files: format!("{}{files}", process.open_fds),
             threads: process.threads,
         }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use store::EventQuery;
 
 use super::diff::{self, Diff};
-use super::{Frame, Part, Parts, View, When, duration, task_id, transcript};
+use super::{Frame, Part, Parts, View, When, duration, grouped, task_id, transcript};
 use crate::Site;
 use crate::fault::Fault;
 
@@ -211,7 +211,9 @@ fn standing(state: &RunState) -> (String, &'static str) {
             let tone = match outcome {
                 RunOutcome::Succeeded => "good",
                 RunOutcome::NoChange { .. } | RunOutcome::Cancelled => "plain",
-                RunOutcome::Failed { .. } | RunOutcome::TimedOut | RunOutcome::Stalled | RunOutcome::OverBudget => "bad",
+                RunOutcome::Failed { .. } | RunOutcome::TimedOut | RunOutcome::Stalled | RunOutcome::OverBudget => {
+                    "bad"
+                }
             };
             (outcome.word().replace('_', " "), tone)
         }
@@ -237,7 +239,7 @@ struct RunPart<'a> {
     said: Option<String>,
     cost: String,
     budget: String,
-    tokens: u64,
+    tokens: String,
     took: String,
     checks: Vec<CheckRow>,
 }
@@ -266,10 +268,9 @@ impl<'a> RunPart<'a> {
             said,
             cost: run.map_or(String::new(), |run| usd(run.usage.cost_micro_usd)),
             budget: run.map_or(String::new(), |run| usd(run.budget_micro_usd)),
-            tokens: run.map_or(0, |run| run.usage.input_tokens.saturating_add(run.usage.output_tokens)),
-            took: run
-                .and_then(|run| Some(duration(run.finished_at?.since(run.started_at))))
-                .unwrap_or_default(),
+            tokens: run
+                .map_or(String::new(), |run| grouped(run.usage.input_tokens.saturating_add(run.usage.output_tokens))),
+            took: run.and_then(|run| Some(duration(run.finished_at?.since(run.started_at)))).unwrap_or_default(),
             checks: checks.collect(),
         }
     }
@@ -278,7 +279,7 @@ impl<'a> RunPart<'a> {
 #[derive(Template)]
 #[template(path = "task_diff.html")]
 struct DiffPart {
-    /// Nothing to show before a run.
+    /// There is nothing to show before an agent has changed something.
     any: bool,
     diff: Diff,
     files: usize,
@@ -291,7 +292,7 @@ impl DiffPart {
         let diff = run.map_or(Diff::default(), |run| diff::parse(&run.diff, &run.files));
         let added = diff.files.iter().map(|file| file.added).sum();
         let removed = diff.files.iter().map(|file| file.removed).sum();
-        Self { any: run.is_some(), files: diff.files.len(), diff, added, removed }
+        Self { any: !diff.files.is_empty(), files: diff.files.len(), diff, added, removed }
     }
 }
 

@@ -102,8 +102,13 @@ pub enum FollowUp {
         /// By whom, where known.
         by: Option<String>,
     },
-    /// The rounds are used up; a person has to look. Holds the finished sentence.
-    GiveUp(String),
+    /// The rounds are used up; a person has to look.
+    GiveUp {
+        /// A finished sentence that says what to do next.
+        why: String,
+        /// What is still asked for; a retry takes it up.
+        revision: Revision,
+    },
 }
 
 /// Decides what `status` of the delivered `pull` asks for.
@@ -129,18 +134,20 @@ pub fn follow_up(status: &PullStatus, pull: &Pull, work: &Work, policy: &RetryPo
     if notes.is_empty() && !red_is_new {
         return FollowUp::Wait;
     }
+    let revision = Revision {
+        notes: notes.into_iter().cloned().collect(),
+        red_checks: if red_is_new { red.into_iter().cloned().collect() } else { Vec::new() },
+        red_head: red_is_new.then(|| status.head.clone()),
+    };
     if work.rounds >= policy.max_rounds {
-        let what = if notes.is_empty() { "its checks are red" } else { "reviewers ask for changes" };
+        let what = if revision.notes.is_empty() { "its checks are red" } else { "reviewers ask for changes" };
         let before = match work.rounds {
             0 => "The pull request may not go back to the agent".to_owned(),
             1 => "The pull request went back to the agent once".to_owned(),
             n => format!("The pull request went back to the agent {n} times"),
         };
-        return FollowUp::GiveUp(format!("{before}, and {what}. Finish it by hand, or retry the task."));
+        let why = format!("{before}, and {what}. Finish it by hand, or retry the task.");
+        return FollowUp::GiveUp { why, revision };
     }
-    FollowUp::Revise(Revision {
-        notes: notes.into_iter().cloned().collect(),
-        red_checks: if red_is_new { red.into_iter().cloned().collect() } else { Vec::new() },
-        red_head: red_is_new.then(|| status.head.clone()),
-    })
+    FollowUp::Revise(revision)
 }

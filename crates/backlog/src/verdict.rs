@@ -28,8 +28,8 @@ impl Default for DiffPolicy {
                 ".github/",
                 "CODEOWNERS",
                 "docs/CODEOWNERS",
-                "CLAUDE.md",
-                "AGENTS.md",
+                "**/CLAUDE.md",
+                "**/AGENTS.md",
                 ".claude/",
                 ".mcp.json",
                 ".gitmodules",
@@ -50,8 +50,11 @@ impl DiffPolicy {
     }
 }
 
+/// Whether a rule of [`DiffPolicy::protected_paths`] protects a path from the repository's root.
+///
 /// A file in the place of a protected folder is protected too: it could be a link to one that is not.
-fn protects(rule: &str, path: &str) -> bool {
+#[must_use]
+pub fn protects(rule: &str, path: &str) -> bool {
     if let Some(anywhere) = rule.strip_prefix("**/") {
         let below = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
         return std::iter::once(path).chain(below).any(|path| protects(anywhere, path));

@@ -38,7 +38,9 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
         match source.parse() {
             Ok(Source::Todo) => {}
             Ok(other) => {
-                return Err(ConfigError(format!("the source {other} is not part of this version; there is todo")).into());
+                return Err(
+                    ConfigError(format!("the source {other} is not part of this version; there is todo")).into()
+                );
             }
             Err(error) => return Err(ConfigError(error.to_string()).into()),
         }

@@ -56,9 +56,11 @@ pub async fn follow_up(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> 
                 close(ctx, task, by).await?;
             }
             FollowUp::Revise(revision) => revise(ctx, task, revision).await?,
-            FollowUp::GiveUp(reason) => {
-                let kind = EventKind::Failed { reason: reason.clone() };
-                commit(ctx, task, Command::GiveUp(reason), kind, Actor::Service).await?;
+            FollowUp::GiveUp { why, revision } => {
+                // What is still asked for stays with the task, so that a retry takes it up.
+                let task = task.apply(Command::Revise(revision), ctx.now())?;
+                let kind = EventKind::Failed { reason: why.clone() };
+                commit(ctx, task, Command::GiveUp(why), kind, Actor::Service).await?;
             }
         }
     }

@@ -91,17 +91,15 @@ pub struct Level {
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let yes = |on: bool| if on { "yes" } else { "no" };
-        write!(
-            f,
-            "{}: network closed {}, files hidden {}, processes contained {}, memory bounded {}, processes bounded {}",
-            self.kind,
-            yes(self.network_closed),
-            yes(self.files_hidden),
-            yes(self.processes_contained),
-            yes(self.memory_bounded),
-            yes(self.processes_bounded),
-        )
+        let parts = [
+            (self.network_closed, "no network but the gateway", "the whole network"),
+            (self.files_hidden, "host files hidden", "host files readable"),
+            (self.processes_contained, "processes contained", "processes followed by their marker"),
+            (self.memory_bounded, "memory bounded", "memory not bounded"),
+            (self.processes_bounded, "number of processes bounded", "number of processes watched"),
+        ];
+        let words: Vec<&str> = parts.iter().map(|(holds, yes, no)| if *holds { *yes } else { *no }).collect();
+        write!(f, "{}: {}", self.kind, words.join(", "))
     }
 }
 

@@ -1,8 +1,7 @@
 //! A GitHub that nobody here wrote: the program `emulate`, judged by GitHub's own OpenAPI description.
 //!
-//! **Definition.** [`Emulator`] runs `emulate` with one repository and a few people. In front of it stands `prism`,
-//! which compares every request with the description, and in front of that a small proxy of ours that keeps what
-//! prism says. The repository's git side is the real `git http-backend` behind the same tokens.
+//! **Definition.** [`Emulator`] runs `emulate` with one repository and a few people, a [`Judge`] in front of it. The
+//! repository's git side is the real `git http-backend` behind the same tokens.
 //!
 //! **Wanted properties.** A client cannot tell the two sides apart from one code host: what is pushed is in the API
 //! before the push is answered, and what the API merges is in git when [`Emulator::as_person`] returns. Nothing of it
@@ -15,29 +14,24 @@
 //! opened; any token is somebody's; merging closes no issue; lists of an organisation's repositories are missing.
 
 mod bridge;
-mod front;
+mod git;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use axum::Router;
 use backlog::time::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::task::JoinHandle;
 
 use crate::counterparts;
 use crate::github::bare;
+use crate::judge::Judge;
+use crate::program::{START, listening, node, serve};
 use bridge::Bridge;
-
-/// The longest a program may take until it listens; prism reads 13 MB of description first.
-const START: Duration = Duration::from_secs(90);
 
 /// Starts `emulate` as a library, which is the only way to a free port.
 const EMULATE: &str = "import { readFileSync } from 'node:fs';\n\
@@ -67,11 +61,9 @@ pub struct Emulator {
     repository: String,
     bare: PathBuf,
     emulate: Child,
-    prism: Child,
+    judge: Judge,
     direct: String,
-    front: String,
     git: String,
-    said: Arc<Mutex<Vec<String>>>,
     bridge: Arc<Bridge>,
     http: reqwest::Client,
     tasks: Vec<JoinHandle<()>>,
@@ -99,32 +91,22 @@ impl Emulator {
         let bare = dir.path().join("git").join(format!("{repository}.git"));
         bare::init(&bare, "main").await?;
 
-        let mut tasks = Vec::new();
         let mut command = node(dir.path());
         let library = counterparts::emulate_entry().with_file_name("api.js");
         command.arg(dir.path().join("emulate.mjs")).arg(library).arg(dir.path().join("seed.json"));
         let (emulate, direct, drain) = listening(command, "http://").await.context("emulate")?;
-        tasks.push(drain);
         let direct = direct.replace("localhost", "127.0.0.1");
-        let mut command = node(dir.path());
-        command.arg(counterparts::prism_entry()).args(["proxy", "-h", "127.0.0.1", "-p", "0", "--errors", "false"]);
-        command.arg(counterparts::openapi()).arg(&direct);
-        let (prism, judged, drain) = listening(command, "Prism is listening on ").await.context("prism")?;
-        tasks.push(drain);
+        let judge = Judge::start(&direct).await?;
 
         let http = reqwest::Client::builder().no_proxy().timeout(START).build()?;
         let owner = people.first().context("somebody has to own the repository")?.0;
         let bridge = Arc::new(Bridge::new(&bare, format!("{direct}/repos/{repository}"), token_of(owner), &http));
-        let said = Arc::default();
-        let front = front::referee(judged, Arc::clone(&said), &http);
-        let (front, task) = serve(front).await?;
-        tasks.push(task);
         let pushers = people.iter().map(|(login, role)| (token_of(login), *role != Role::Outsider)).collect();
-        let git = front::git(dir.path().join("git"), repository, pushers, Arc::clone(&bridge));
+        let git = git::over_http(dir.path().join("git"), repository, pushers, Arc::clone(&bridge));
         let (git, task) = serve(git).await?;
-        tasks.push(task);
+        let tasks = vec![drain, task];
         let repository = repository.to_owned();
-        let here = Self { repository, bare, emulate, prism, direct, front, git, said, bridge, http, tasks, _dir: dir };
+        let here = Self { repository, bare, emulate, judge, direct, git, bridge, http, tasks, _dir: dir };
         for (login, _) in people.iter().filter(|(_, role)| *role == Role::Writer) {
             let path = format!("/repos/{}/collaborators/{login}", here.repository);
             here.as_person(owner, "PUT", &path, &json!({ "permission": "push" })).await?;
@@ -132,10 +114,10 @@ impl Emulator {
         Ok(here)
     }
 
-    /// The address of the API, as the product is given it: every request there is judged.
+    /// Who judges the product's requests; its address is the one that the product is given.
     #[must_use]
-    pub fn api_url(&self) -> &str {
-        &self.front
+    pub fn judge(&self) -> &Judge {
+        &self.judge
     }
 
     /// The start of every clone address.
@@ -144,13 +126,7 @@ impl Emulator {
         &self.git
     }
 
-    /// Every request that GitHub's description does not allow, so far, as sentences.
-    #[must_use]
-    pub fn violations(&self) -> Vec<String> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A request of a person, past the referee; `path` begins with a slash. Gives the answer's JSON.
+    /// A request of a person, past the judge; `path` begins with a slash. Gives the answer's JSON.
     ///
     /// # Errors
     /// When the answer is no success.
@@ -186,7 +162,9 @@ impl Emulator {
     pub async fn commit(&self, message: &str, at: Timestamp, files: &[(&str, &str)]) -> Result<String> {
         let changes: Vec<bare::Change<'_>> = files.iter().map(|(path, text)| (*path, Some(text.as_bytes()))).collect();
         let from = bare::read_ref(&self.bare, "refs/heads/main");
-        let commit = bare::commit(&self.bare, "main", from.as_deref(), "ada", at, message, &changes).await?;
+        // The API ends every message with a line end, so git's must have one too.
+        let message = format!("{message}\n");
+        let commit = bare::commit(&self.bare, "main", from.as_deref(), "ada", at, &message, &changes).await?;
         self.bridge.mirror().await?;
         Ok(commit)
     }
@@ -211,9 +189,9 @@ impl Emulator {
     /// # Errors
     /// When they cannot be ended.
     pub async fn end(mut self) -> Result<()> {
-        self.prism.kill().await?;
         self.emulate.kill().await?;
-        Ok(())
+        let Self { judge, .. } = &mut self;
+        judge.kill().await
     }
 }
 
@@ -228,51 +206,4 @@ fn seed(organisation: &str, name: &str, people: &[(&str, Role)]) -> Value {
         "orgs": [{ "login": organisation, "members": members }],
         "repos": [{ "owner": organisation, "name": name, "auto_init": false }],
     }})
-}
-
-/// Node with nothing of this machine's environment.
-fn node(home: &Path) -> Command {
-    let mut command = Command::new(counterparts::node());
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home).current_dir(home).kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    command
-}
-
-/// Starts a program and waits for the address that stands on its output behind or at `mark`; the task reads on, so
-/// that the program never waits for a reader.
-async fn listening(mut command: Command, mark: &str) -> Result<(Child, String, JoinHandle<()>)> {
-    let mut child = command.spawn().context("cannot be started")?;
-    let output = child.stdout.take().context("it has an output")?;
-    let mut lines = BufReader::new(output).lines();
-    let mut said = String::new();
-    let found = tokio::time::timeout(START, async {
-        while let Some(line) = lines.next_line().await? {
-            if let Some((_, rest)) = line.split_once(mark) {
-                let rest = rest.split_whitespace().next().unwrap_or_default();
-                return Ok(if mark.ends_with("//") { format!("{mark}{rest}") } else { rest.to_owned() });
-            }
-            said.push_str(&line);
-            said.push('\n');
-        }
-        bail!("it ended")
-    })
-    .await;
-    match found {
-        Ok(Ok(address)) => {
-            let drain = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            Ok((child, address, drain))
-        }
-        Ok(Err(error)) => Err(error.context(said)),
-        Err(_) => bail!("it did not listen within {} s:\n{said}", START.as_secs()),
-    }
-}
-
-/// Serves on a free loopback port.
-async fn serve(app: Router) -> Result<(String, JoinHandle<()>)> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let address = format!("http://{}", listener.local_addr()?);
-    let task = tokio::spawn(async move {
-        axum::serve(listener, app).await.expect("axum's accept loop never ends with an error");
-    });
-    Ok((address, task))
 }

@@ -4,4 +4,6 @@ pub mod clock;
 pub mod counterparts;
 pub mod emulator;
 pub mod github;
+pub mod judge;
 pub mod model;
+mod program;

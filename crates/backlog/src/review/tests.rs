@@ -26,7 +26,7 @@ fn decided(status: &PullStatus, work: &Work) -> String {
         FollowUp::Revise(revision) => format!("{} notes, {} red", revision.notes.len(), revision.red_checks.len()),
         FollowUp::Merged { by, .. } => format!("merged by {}", by.unwrap_or_default()),
         FollowUp::Closed { by } => format!("closed by {}", by.unwrap_or_default()),
-        FollowUp::GiveUp(why) => why,
+        FollowUp::GiveUp { why, .. } => why,
     }
 }
 
@@ -80,7 +80,9 @@ fn used_up_rounds_end_in_a_sentence() {
     let used = |rounds| Work { rounds, ..work() };
     let limited = RetryPolicy { max_rounds: 0, ..POLICY };
     let red = open(&[CheckState::Failed], vec![]);
-    let FollowUp::GiveUp(never) = follow_up(&red, &pull(), &work(), &limited) else { panic!("no round is allowed") };
+    let FollowUp::GiveUp { why: never, .. } = follow_up(&red, &pull(), &work(), &limited) else {
+        panic!("no round is allowed")
+    };
     let sentences = [
         decided(&red, &used(1)),
         decided(&red, &used(2)),

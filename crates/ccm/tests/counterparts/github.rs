@@ -58,8 +58,8 @@ async fn a_todo_becomes_a_merged_pull_request_by_the_real_claude_code() {
     assert!(!hub.file_at("main", "app.py").await.unwrap().contains("TODO"));
     assert_eq!(service.agents_of(&format!("{}-1", id(&task))), 0);
     service.stop().await;
-    assert_eq!(hub.violations(), Vec::<String>::new());
-    the_referee_is_awake(&hub).await;
+    assert_eq!(hub.judge().wrong_requests(), Vec::<String>::new());
+    the_judge_is_awake(&hub).await;
     hub.end().await.unwrap();
 }
 
@@ -79,10 +79,10 @@ async fn say(hub: &Emulator, login: &str, path: &str, body: Value) {
 }
 
 /// That nobody complained means something only when somebody would have.
-async fn the_referee_is_awake(hub: &Emulator) {
+async fn the_judge_is_awake(hub: &Emulator) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let wrong = http.post(format!("{}/repos/acme/app/pulls", hub.api_url())).json(&json!({ "base": "main" }));
+    let wrong = http.post(format!("{}/repos/acme/app/pulls", hub.judge().url())).json(&json!({ "base": "main" }));
     wrong.bearer_auth(token_of("ccm-user")).send().await.unwrap();
-    let said = hub.violations();
+    let said = hub.judge().wrong_requests();
     assert!(said.len() == 1 && said[0].contains("must have required property 'head'"), "{said:?}");
 }

@@ -1,6 +1,7 @@
 //! Tests against counterparts: real programs that nobody here wrote. `./check fast` leaves this file's binary out.
 
 #![allow(unreachable_pub, reason = "tests have no outside; `pub` says what a module offers to the others")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use testkit::counterparts;
 

@@ -56,7 +56,7 @@ fn used(conversation: &Conversation, tool: &str) -> bool {
 /// Checks that no secret of the service was in sight of the agent, and that the gateway added the real key.
 pub fn assert_secrets_stay_outside(requests: &[Logged], secrets: &[&str]) {
     let said: String = requests.iter().map(|request| request.body.to_string()).collect();
-    assert!(said.contains("the environment is\\nANTHROPIC_API_KEY="), "the agent never looked at its environment");
+    assert!(said.contains("\\nANTHROPIC_API_KEY=dummy\\n"), "the agent never looked at its environment");
     for secret in secrets {
         assert!(!said.contains(secret), "the agent saw {secret}");
     }

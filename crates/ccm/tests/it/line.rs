@@ -43,8 +43,8 @@ async fn a_todo_becomes_a_merged_pull_request() {
     assert_snapshot!(t.timeline().await, @r#"
     found in the code
     proposed: GITHUB/me/app/issues/1
-    outsider by label was refused: outsider has no write access to this repository, so this does not count.
-    approved by maintainer by label
+    outsider (by label) was refused: outsider has no write access to this repository, so this does not count.
+    approved by maintainer (by label)
     run TASK-1 started
     run TASK-1 ended: succeeded, $0.00
     check passed: sh check.sh
@@ -56,7 +56,7 @@ async fn a_todo_becomes_a_merged_pull_request() {
     check passed: sh check.sh
     verified
     in review: GITHUB/me/app/pull/2
-    merged by maintainer on the code host
+    merged by maintainer (on the code host)
     "#);
     assert_eq!(t.github.pulls().len(), 1);
     t.end().await;
@@ -100,7 +100,7 @@ async fn work_that_breaks_the_checks_is_never_delivered() {
     assert_snapshot!(t.timeline().await, @r#"
     found in the code
     proposed: GITHUB/me/app/issues/1
-    approved by maintainer by label
+    approved by maintainer (by label)
     run TASK-1 started
     run TASK-1 ended: succeeded, $0.00
     check did not pass: sh check.sh

@@ -1,6 +1,7 @@
 //! Stories: the whole service, a few lines a test.
 
 #![allow(unreachable_pub, reason = "tests have no outside; `pub` says what a module offers to the others")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod anomalies;
 mod bad_input;

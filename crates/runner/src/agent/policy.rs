@@ -5,6 +5,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use backlog::verdict::protects;
 use serde_json::Value;
 
 /// Tools that need the open network.
@@ -23,7 +24,7 @@ pub struct Policy {
     pub commands: bool,
     /// Whether files outside the checkout may be edited: harmless in a sandbox, never without one.
     pub edits_elsewhere: bool,
-    /// Paths of the checkout that must not be edited: a file, a folder (`.github/`, `ci/**`) or an ending (`*.lock`).
+    /// Rules that name what must not be edited, as in [`backlog::verdict::DiffPolicy`].
     pub protected: Vec<String>,
 }
 
@@ -74,7 +75,8 @@ impl Policy {
                 Decision::Deny(format!("{} is outside the checkout. Edit files of the checkout only.", path.display()))
             };
         };
-        match self.protected.iter().find(|pattern| protects(pattern, inside)) {
+        let inside_text = inside.to_string_lossy();
+        match self.protected.iter().find(|rule| protects(rule, &inside_text)) {
             Some(pattern) => Decision::Deny(format!(
                 "{} is protected by `{pattern}` and stays as it is. Do the task without changing it, or say why that \
                  is impossible.",
@@ -98,14 +100,6 @@ fn normal(path: &Path) -> PathBuf {
         }
     }
     out
-}
-
-fn protects(pattern: &str, inside: &Path) -> bool {
-    if let Some(ending) = pattern.strip_prefix('*').filter(|rest| !rest.starts_with('*')) {
-        return inside.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ending));
-    }
-    let folder = pattern.trim_start_matches("./").trim_end_matches('*').trim_end_matches('/');
-    !folder.is_empty() && inside.starts_with(folder)
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub(super) fn run(task: &Task, diff: &str) -> Run {
         session: None,
         usage: Usage { input_tokens: 41_200, output_tokens: 3_900, cost_micro_usd: 420_000, requests: 14 },
         budget_micro_usd: 5_000_000,
-        sandbox: "bubblewrap: network closed yes".to_owned(),
+        sandbox: "bubblewrap: no network but the gateway".to_owned(),
         files: vec![ChangedFile { path: "src/lib.rs".to_owned(), added: 2, removed: 1 }],
         diff: diff.to_owned(),
         checks: vec![CheckResult {

@@ -1,0 +1,145 @@
+//! GitHub's own OpenAPI description as a judge over HTTP traffic.
+//!
+//! **Definition.** [`Judge`] stands between a client and a server. The program `prism` compares every request and
+//! every answer with the description; a small proxy of ours in front of it keeps what prism says, sentence by sentence.
+//!
+//! **Known blind spots** of prism: an issue without a title passes, and so does a text that is a number.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::Response;
+use http::{HeaderMap, Method, Uri};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Child;
+use tokio::task::JoinHandle;
+
+use crate::counterparts;
+use crate::program::{START, listening, node, plain, serve};
+
+/// The largest body of a request.
+const LARGEST_BODY: usize = 16 << 20;
+/// Headers that belong to one connection.
+const OF_THE_CONNECTION: [&str; 5] = ["host", "connection", "keep-alive", "content-length", "transfer-encoding"];
+
+/// A running judge; ends when dropped.
+pub struct Judge {
+    url: String,
+    said: Arc<Said>,
+    prism: Child,
+    tasks: [JoinHandle<()>; 2],
+    _dir: TempDir,
+}
+
+#[derive(Default)]
+struct Said {
+    requests: Mutex<Vec<String>>,
+    answers: Mutex<Vec<String>>,
+}
+
+struct Proxy {
+    prism: String,
+    said: Arc<Said>,
+    http: reqwest::Client,
+}
+
+impl Drop for Judge {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Judge {
+    /// Stands before the server at `upstream`.
+    ///
+    /// # Errors
+    /// When prism does not start in time.
+    pub async fn start(upstream: &str) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let mut command = node(dir.path());
+        command.arg(counterparts::prism_entry()).args(["proxy", "-h", "127.0.0.1", "-p", "0", "--errors", "false"]);
+        command.arg(counterparts::openapi()).arg(upstream);
+        let (prism, address, drain) = listening(command, "Prism is listening on ").await.context("prism")?;
+        let http = reqwest::Client::builder().no_proxy().timeout(START).build()?;
+        let said = Arc::<Said>::default();
+        let proxy = Arc::new(Proxy { prism: address, said: Arc::clone(&said), http });
+        let app = Router::new().fallback(pass_on).layer(DefaultBodyLimit::max(LARGEST_BODY)).with_state(proxy);
+        let (url, task) = serve(app).await?;
+        Ok(Self { url, said, prism, tasks: [drain, task], _dir: dir })
+    }
+
+    /// The address for the client.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What the description does not allow of the requests so far.
+    #[must_use]
+    pub fn wrong_requests(&self) -> Vec<String> {
+        self.said.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the description does not allow of the answers so far.
+    #[must_use]
+    pub fn wrong_answers(&self) -> Vec<String> {
+        self.said.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends prism and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.prism.kill().await?)
+    }
+}
+
+async fn pass_on(
+    State(proxy): State<Arc<Proxy>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = proxy.http.request(method.clone(), format!("{}{path}", proxy.prism)).body(body);
+    for (name, value) in headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str())) {
+        request = request.header(name, value);
+    }
+    let answer = match request.send().await {
+        Ok(answer) => answer,
+        Err(error) => return plain(502, &format!("{error:#}")),
+    };
+    let mut response = Response::builder().status(answer.status());
+    for (name, value) in answer.headers() {
+        if name == "sl-violations" {
+            proxy.keep(&format!("{method} {path}"), value.as_bytes());
+        } else if !OF_THE_CONNECTION.contains(&name.as_str()) {
+            response = response.header(name, value);
+        }
+    }
+    match answer.bytes().await {
+        Ok(bytes) => response.body(Body::from(bytes)).unwrap_or_else(|error| plain(502, &error.to_string())),
+        Err(error) => plain(502, &format!("{error:#}")),
+    }
+}
+
+impl Proxy {
+    fn keep(&self, what: &str, violations: &[u8]) {
+        let violations: Value = serde_json::from_slice(violations).unwrap_or_default();
+        for one in violations.as_array().into_iter().flatten() {
+            let place: Vec<String> =
+                one["location"].as_array().into_iter().flatten().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned)).collect();
+            let list = if one["location"][0] == "request" { &self.said.requests } else { &self.said.answers };
+            let sentence = format!("{what}: {}: {}", place.join("."), one["message"].as_str().unwrap_or_default());
+            list.lock().unwrap_or_else(PoisonError::into_inner).push(sentence);
+        }
+    }
+}

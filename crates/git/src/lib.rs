@@ -37,3 +37,4 @@ pub use process::{Deadlines, Git, GitVersion, OLDEST_GIT};
 pub use push::{Deleted, Pushed};
 pub use read::{Blame, Blob, Change, ChangeStatus, Diff, DiffFile, MAX_DIFF_BYTES, MAX_FILES, Tree, TreeFile};
 pub use remote::{Remote, RemoteAuth};
+pub use remove::remove_folder;

@@ -15,7 +15,10 @@ pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> GitError + use<
 
 /// Removes a folder with everything in it; one that is not there is fine. Folders without write permission (caches of
 /// package tools) are opened up first. Symbolic links are removed, never followed.
-pub(crate) async fn remove_folder(path: &Path) -> Result<(), GitError> {
+///
+/// # Errors
+/// [`GitError::Io`].
+pub async fn remove_folder(path: &Path) -> Result<(), GitError> {
     let owned = path.to_owned();
     blocking(path, move || match fs::remove_dir_all(&owned) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

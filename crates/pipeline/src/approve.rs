@@ -14,18 +14,24 @@
 //! what was read last; an edit seen later voids it while no run has begun ([`Command::Edit`]). *Two people decide
 //! at once*: the store refuses the second with a conflict; it is loaded and judged again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use backlog::approval::{Approval, CommentCommand, ContentHash};
 use backlog::event::{Actor, Channel, EventKind, NewEvent};
 use backlog::names::{RepoName, TaskId};
+use backlog::run::RunOutcome;
 use backlog::task::{Command, InvalidTransition, Proposal, Stage, Task, TaskState};
 use backlog::time::Timestamp;
 use forge::{Activity, ActivityKind, Forge, IssueView};
 use store::{Commit, JobKind, NewJob, StoreError, TaskFilter};
 
-use crate::{Context, wording};
+use crate::run::cut_short;
+use crate::{Context, keep_going, wording};
+
+/// How many handled activities of an issue are remembered.
+const HANDLED: usize = 1_000;
 
 /// What somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +88,12 @@ pub fn seen(task: &Task) -> ContentHash {
 pub async fn decide(ctx: &Arc<Context>, id: &TaskId, decision: Decision, by: Actor) -> Result<Task, DecideError> {
     for _ in 0..5 {
         let task = ctx.store.task(id).await?.ok_or_else(|| DecideError::NotFound(id.clone()))?;
-        let run = task.state.run().cloned();
-        let commit = decided(ctx, task, decision.clone(), by.clone())?;
+        let (run, repository) = (task.state.run().cloned(), task.repository.clone());
+        let runs = match decision {
+            Decision::Cancel => cut_short(ctx, &task, RunOutcome::Cancelled).await?,
+            _ => Vec::new(),
+        };
+        let commit = Commit { runs, ..decided(ctx, task, decision.clone(), by.clone())? };
         match ctx.store.commit(commit).await {
             Ok(_) => {
                 if decision == Decision::Cancel
@@ -92,7 +102,7 @@ pub async fn decide(ctx: &Arc<Context>, id: &TaskId, decision: Decision, by: Act
                     live.cancel.cancel();
                 }
                 ctx.work.notify_one();
-                ctx.nudge.notify_one();
+                ctx.nudges.ask(&repository);
                 return ctx.store.task(id).await?.ok_or_else(|| DecideError::NotFound(id.clone()));
             }
             Err(StoreError::Conflict(_)) => {}
@@ -290,49 +300,74 @@ pub async fn add(
     task.score = backlog::rank::score(&task, &ctx.settings().rank, now);
     let event = NewEvent { at: now, repository, task: Some(task.id.clone()), actor: by, kind: EventKind::Added };
     ctx.store.commit(Commit { tasks: vec![task.clone()], events: vec![event], ..Commit::default() }).await?;
-    ctx.nudge.notify_one();
+    ctx.nudges.ask(&task.repository);
     ctx.store.task(&task.id).await?.ok_or(DecideError::NotFound(task.id))
 }
 
-/// Reconciler: turns what people did to the open proposals of one repository into decisions.
+/// Reconciler: turns what people did to the open proposals in one repository, be they about it or about others, into
+/// decisions.
 ///
 /// # Errors
 /// When the code host or the store cannot be asked; it is tried again at the next activation.
-pub async fn read_decisions(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> {
-    let forge = ctx.forges.of(repository)?.clone();
+pub async fn read_decisions(ctx: &Arc<Context>, host: &RepoName) -> Result<()> {
+    let forge = ctx.forges.of(host)?.clone();
     if !forge.has_issues() {
         return Ok(());
     }
-    let filter = TaskFilter { repository: Some(repository.clone()), ..TaskFilter::default() };
-    let tasks: Vec<Task> = ctx
-        .store
-        .tasks(&filter)
-        .await?
-        .into_iter()
-        .filter(|task| !task.state.is_final() || task.state.stage() == Stage::Failed)
-        .filter(|task| task.state.proposal().is_some_and(|proposal| proposal.issue.is_some()))
+    let managed = ctx.settings().manager_repository.is_some();
+    let filter = TaskFilter {
+        repository: (!managed).then(|| host.clone()),
+        stages: UNDECIDED.to_vec(),
+        ..TaskFilter::default()
+    };
+    let tasks = ctx.store.tasks(&filter).await?;
+    let open: BTreeMap<u64, &Task> = tasks
+        .iter()
+        .filter_map(|task| {
+            let issue = task.state.proposal()?.issue.as_ref().filter(|issue| issue.repository == *host)?;
+            Some((issue.number, task))
+        })
         .collect();
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    let host = ctx.settings().manager_repository.clone().unwrap_or_else(|| repository.clone());
-    let space = "watermark";
-    let key = format!("decisions {repository}");
-    let since = ctx.store.note(space, &key, ctx.now()).await?.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let changed = forge.changed_issues(&host, Timestamp(since)).await?;
-    let newest = changed.iter().map(|view| view.updated_at.0).max();
+    let Some(oldest) = open.values().filter_map(|task| Some(task.state.proposal()?.at)).min() else { return Ok(()) };
+    let since = watermark(ctx, host).await?.unwrap_or(oldest);
+    let changed = forge.changed_issues(host, since).await?;
+    let newest = changed.iter().map(|view| view.updated_at).max();
+    let mut failed = None;
     for view in changed {
-        let ours = tasks.iter().find(|task| {
-            let issue = task.state.proposal().and_then(|proposal| proposal.issue.as_ref());
-            issue.is_some_and(|issue| issue.number == view.link.number && issue.repository == view.link.repository)
-        });
-        if let Some(task) = ours {
-            read_issue(ctx, forge.as_ref(), &task.id, &view).await?;
+        if let Some(task) = open.get(&view.link.number) {
+            keep_going(read_issue(ctx, forge.as_ref(), &task.id, &view).await, &mut failed)?;
         }
+    }
+    if let Some(error) = failed {
+        // It is read again next time, with all that came after it.
+        return Err(error);
     }
     if let Some(newest) = newest {
         // The same second may bring more: look at it again next time, handled activity is remembered by id.
-        ctx.store.put_note(space, &key, &newest.to_string(), None).await?;
+        ctx.store.put_note(WATERMARK, host.as_str(), &newest.0.to_string(), None).await?;
+    }
+    Ok(())
+}
+
+/// The stages in which a word on the proposal still counts.
+const UNDECIDED: [Stage; 6] =
+    [Stage::Proposed, Stage::Approved, Stage::Running, Stage::Verifying, Stage::InReview, Stage::Failed];
+
+/// Where it is kept up to when a repository's proposals were read.
+const WATERMARK: &str = "decisions";
+
+async fn watermark(ctx: &Context, host: &RepoName) -> Result<Option<Timestamp>> {
+    let stored = ctx.store.note(WATERMARK, host.as_str(), ctx.now()).await?;
+    Ok(stored.and_then(|text| text.parse().ok()).map(Timestamp))
+}
+
+/// Makes sure that what people did to an issue since `at` is read: we may learn late that we opened it.
+///
+/// # Errors
+/// When the store fails.
+pub async fn read_again_since(ctx: &Context, host: &RepoName, at: Timestamp) -> Result<()> {
+    if watermark(ctx, host).await?.is_some_and(|read| read > at) {
+        ctx.store.put_note(WATERMARK, host.as_str(), &at.0.to_string(), None).await?;
     }
     Ok(())
 }
@@ -345,16 +380,24 @@ async fn read_issue(ctx: &Arc<Context>, forge: &dyn Forge, id: &TaskId, view: &I
     let handled = ctx.store.note("activity", &key, ctx.now()).await?.unwrap_or_default();
     let mut handled: Vec<String> = handled.split_whitespace().map(str::to_owned).collect();
     for activity in activities {
-        if handled.contains(&activity.id) {
+        let mark = format!("{}@{}", activity.id, activity.at.0);
+        if handled.contains(&mark) || forgotten(&handled, activity.at) {
             continue;
         }
         act(ctx, forge, id, view, &activity).await?;
-        handled.push(activity.id.clone());
-        let excess = handled.len().saturating_sub(1_000);
+        handled.push(mark);
+        let excess = handled.len().saturating_sub(HANDLED);
         handled.drain(..excess);
         ctx.store.put_note("activity", &key, &handled.join(" "), None).await?;
     }
     Ok(())
+}
+
+/// Whether what happened at `at` may have been handled and forgotten since: anybody can write a thousand comments, and
+/// none of the decisions before them counts twice.
+fn forgotten(handled: &[String], at: Timestamp) -> bool {
+    let oldest = handled.first().filter(|_| handled.len() >= HANDLED).and_then(|mark| mark.split_once('@'));
+    oldest.and_then(|(_, oldest)| oldest.parse().ok()).is_some_and(|oldest: i64| at.0 < oldest)
 }
 
 /// Takes over an edit of the proposal's text; an approval that no run has taken up is void then.

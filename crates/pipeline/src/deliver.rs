@@ -8,10 +8,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use backlog::event::{Actor, EventKind, NewEvent};
 use backlog::review::PullState;
-use backlog::task::{Command, Task, TaskState};
+use backlog::run::RunOutcome;
+use backlog::task::{Command, Stage, Task, TaskState};
 use forge::PullDraft;
 use git::{GitError, Rejection};
-use store::{Commit, Job, JobEnd};
+use store::{Commit, Job, JobEnd, StoreError};
 
 use crate::{Context, discover, wording};
 
@@ -73,15 +74,25 @@ pub async fn deliver_run(ctx: &Arc<Context>, job: &Job) -> Result<()> {
         actor: Actor::Service,
         kind: EventKind::Delivered { url: pull.url.clone() },
     };
-    let task = task.apply(Command::Deliver(pull), now)?;
+    let task = task.apply(Command::Deliver(pull.clone()), now)?;
     let commit = Commit {
         job: Some((job.lease(), Some(JobEnd::Done))),
         tasks: vec![task],
         events: vec![event],
         ..Commit::default()
     };
-    ctx.store.commit(commit).await?;
-    Ok(())
+    match ctx.store.commit(commit).await {
+        Ok(_) => Ok(()),
+        Err(error @ StoreError::LeaseLost(_)) => {
+            // Somebody cancelled it meanwhile, when nobody knew of the pull request yet.
+            let now = ctx.store.task(&job.task).await?;
+            if now.is_some_and(|task| task.state.stage() == Stage::Cancelled && task.state.pull().is_none()) {
+                forge.close_pull(&job.repository, &pull).await?;
+            }
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Ends a job that has nothing to do any more.
@@ -107,10 +118,13 @@ pub async fn give_up(ctx: &Arc<Context>, job: &Job, task: Task, reason: String) 
         kind: EventKind::Failed { reason: reason.clone() },
     };
     let id = task.id.clone();
+    let outcome = RunOutcome::Failed { reason: reason.clone(), retryable: false };
+    let runs = crate::run::cut_short(ctx, &task, outcome).await?;
     let task = task.apply(Command::GiveUp(reason), now)?;
     let commit = Commit {
         job: Some((job.lease(), Some(JobEnd::Done))),
         tasks: vec![task],
+        runs,
         drop_jobs: vec![id],
         events: vec![event],
         ..Commit::default()

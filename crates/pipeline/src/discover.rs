@@ -85,7 +85,8 @@ async fn enter(ctx: &Arc<Context>, known: Option<&Repository>, view: &Repository
     if let Some(reason) = blocked {
         return park(ctx, repository, reason, None).await;
     }
-    if repository.parked.is_some() && repository.failures == 0 {
+    // What has a time to be tried again was parked by a look at its code, which alone can say that the reason is gone.
+    if repository.parked.is_some() && repository.failures == 0 && repository.retry_at.is_none() {
         repository.parked = None;
     }
     if known != Some(&repository) {

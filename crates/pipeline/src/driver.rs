@@ -4,7 +4,7 @@
 //! other; an activation that finds nothing to do costs next to nothing; a reconciler never runs twice at once for
 //! the same repository.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use anyhow::Result;
 use backlog::names::RepoName;
 use backlog::time::Timestamp;
 use forge::ForgeError;
-use futures::StreamExt as _;
 use store::Repository;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::discover::Look;
-use crate::settings::RepositoryPolicy;
+use crate::settings::{Limits, RepositoryPolicy};
 use crate::{Context, approve, discover, follow_up, housekeep, propose, rank};
 
 /// The longest nap between two looks at what is due.
@@ -43,36 +43,82 @@ impl Driver {
         Self::default()
     }
 
-    /// Activates what is due until `stop` is cancelled.
-    pub async fn drive(&self, ctx: Arc<Context>, stop: CancellationToken) {
-        let mut nudged = true;
+    /// Activates what is due until `stop` is cancelled; returns when what was activated has ended.
+    pub async fn drive(self: Arc<Self>, ctx: Arc<Context>, stop: CancellationToken) {
+        tokio::join!(self.drive_whole(&ctx, &stop), self.drive_repositories(&ctx, &stop));
+    }
+
+    async fn drive_whole(&self, ctx: &Arc<Context>, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            self.activate(&ctx, nudged, &stop).await;
-            nudged = tokio::select! {
-                () = ctx.nudge.notified() => true,
-                () = tokio::time::sleep(TICK) => false,
-                () = stop.cancelled() => false,
-            };
+            self.whole(ctx).await;
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = stop.cancelled() => {}
+            }
         }
     }
 
-    /// Activates everything that is due; with `nudged`, also what follows decisions.
-    pub async fn activate(&self, ctx: &Arc<Context>, nudged: bool, stop: &CancellationToken) {
+    /// Each repository is a task of its own, so that a slow one holds up no other; at most so many at once.
+    async fn drive_repositories(self: &Arc<Self>, ctx: &Arc<Context>, stop: &CancellationToken) {
+        let (mut running, mut busy) = (JoinSet::new(), HashMap::new());
+        let mut nudged = BTreeSet::new();
+        while !stop.is_cancelled() {
+            while let Some(ended) = running.try_join_next_with_id() {
+                busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+            }
+            nudged.extend(ctx.nudges.take());
+            let limits = ctx.settings().limits.clone();
+            let mut waiting = ctx.store.repositories().await.unwrap_or_else(|error| {
+                log("repositories", None, Err(error.into()));
+                Vec::new()
+            });
+            waiting.retain(|repository| {
+                let name = &repository.name;
+                !busy.values().any(|at_work| at_work == name)
+                    && (nudged.contains(name) || self.waits(ctx, name, &limits))
+            });
+            // Whoever has waited longest comes first, so that none is starved by the others.
+            waiting.sort_by_key(|repository| self.last(&poll(&repository.name)));
+            let free = (limits.concurrent_repositories.max(1) as usize).saturating_sub(running.len());
+            for repository in waiting.into_iter().take(free) {
+                let (driver, ctx, name) = (self.clone(), ctx.clone(), repository.name.clone());
+                let asked = nudged.remove(&name);
+                let handle = running.spawn(async move { driver.repository(&ctx, &repository, asked).await });
+                busy.insert(handle.id(), name);
+            }
+            tokio::select! {
+                () = ctx.nudges.asked() => {}
+                () = tokio::time::sleep(TICK) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Activates everything that is due, and every repository as if it had been nudged, and waits for it: for tests.
+    pub async fn activate(&self, ctx: &Arc<Context>) {
+        self.whole(ctx).await;
+        match ctx.store.repositories().await {
+            Ok(repositories) => {
+                for repository in repositories {
+                    self.repository(ctx, &repository, true).await;
+                }
+            }
+            Err(error) => log("repositories", None, Err(error.into())),
+        }
+    }
+
+    /// What is about no single repository.
+    async fn whole(&self, ctx: &Arc<Context>) {
         if self.due(ctx, "watch", WATCH_EVERY) {
             log("watch", None, discover::watch(ctx).await);
         }
-        let repositories = match ctx.store.repositories().await {
-            Ok(repositories) => repositories,
-            Err(error) => return log("repositories", None, Err(error.into())),
-        };
-        let bound = ctx.settings().limits.concurrent_repositories.max(1) as usize;
-        futures::stream::iter(repositories)
-            .for_each_concurrent(bound, |repository| async move {
-                if !stop.is_cancelled() {
-                    self.repository(ctx, &repository, nudged).await;
-                }
-            })
-            .await;
+        let settings = ctx.settings();
+        if let Some(manager) = &settings.manager_repository
+            && self.due(ctx, "read decisions", settings.limits.poll_every())
+        {
+            log("read decisions", Some(manager), approve::read_decisions(ctx, manager).await);
+        }
         if self.due(ctx, "rerank", RERANK_EVERY) {
             log("rerank", None, rank::rerank(ctx).await);
         }
@@ -88,7 +134,7 @@ impl Driver {
         if repository.failures > 0 && repository.retry_at.is_some_and(|at| at > ctx.now()) {
             return;
         }
-        if self.due(ctx, &format!("scan {name}"), limits.scan_every()) {
+        if self.due(ctx, &look(name), limits.scan_every()) {
             match discover::scan(ctx, repository).await {
                 Ok(Look::Read(policy)) => self.remember(name, Some(*policy)),
                 Ok(Look::Parked) => self.remember(name, None),
@@ -96,8 +142,10 @@ impl Driver {
                 Err(error) => log("scan", Some(name), Err(error)),
             }
         }
-        if self.due(ctx, &format!("poll {name}"), limits.poll_every()) || nudged {
-            log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
+        if self.due(ctx, &poll(name), limits.poll_every()) || nudged {
+            if ctx.settings().manager_repository.is_none() {
+                log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
+            }
             log("follow up", Some(name), follow_up::follow_up(ctx, name).await);
             if let Some(policy) = self.policy(name) {
                 log("propose", Some(name), propose::propose_next(ctx, name, &policy).await);
@@ -111,16 +159,25 @@ impl Driver {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// Whether it is time for `what`; if so, it is taken as done now.
     fn due(&self, ctx: &Context, what: &str, every: Duration) -> bool {
         let now = ctx.now();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match last.get(what) {
-            Some(at) if now.since(*at) < every => false,
-            _ => {
-                last.insert(what.to_owned(), now);
-                true
-            }
+        let due = self.last(what).is_none_or(|at| now.since(at) >= every);
+        if due {
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), now);
         }
+        due
+    }
+
+    /// Whether anything about a repository is due.
+    fn waits(&self, ctx: &Context, name: &RepoName, limits: &Limits) -> bool {
+        let now = ctx.now();
+        let due = |what: &str, every| self.last(what).is_none_or(|at| now.since(at) >= every);
+        due(&look(name), limits.scan_every()) || due(&poll(name), limits.poll_every())
+    }
+
+    fn last(&self, what: &str) -> Option<Timestamp> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).get(what).copied()
     }
 
     fn remember(&self, name: &RepoName, policy: Option<RepositoryPolicy>) {
@@ -134,6 +191,16 @@ impl Driver {
     fn policy(&self, name: &RepoName) -> Option<RepositoryPolicy> {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
+}
+
+/// The name of reading a repository's code.
+fn look(name: &RepoName) -> String {
+    format!("scan {name}")
+}
+
+/// The name of looking at its proposals and pull requests.
+fn poll(name: &RepoName) -> String {
+    format!("poll {name}")
 }
 
 fn log(what: &str, repository: Option<&RepoName>, result: Result<()>) {

@@ -6,12 +6,13 @@ use anyhow::Result;
 use backlog::event::{Actor, Channel, EventKind, NewEvent};
 use backlog::names::RepoName;
 use backlog::review::{FollowUp, PullState, follow_up as decide};
+use backlog::run::RunOutcome;
 use backlog::task::{Command, Pull, Revision, Stage, Task, TaskState};
 use backlog::time::Timestamp;
 use forge::ForgeError;
 use store::{Commit, StoreError, TaskFilter};
 
-use crate::Context;
+use crate::{Context, keep_going};
 
 /// Reconciler: looks at every delivered pull request of a repository and does what it asks for.
 ///
@@ -31,6 +32,7 @@ pub async fn follow_up(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> 
     }
     let forge = ctx.forges.of(repository)?.clone();
     let base = forge.repository(repository).await?.default_branch;
+    let mut failed = None;
     for (task, pull) in delivered {
         let status = match forge.pull_status(repository, &pull, &base).await {
             Ok(status) => status,
@@ -38,7 +40,10 @@ pub async fn follow_up(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> 
                 tracing::warn!(task = %task.id, what, "a pull request is not there any more");
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                keep_going(Err(error.into()), &mut failed)?;
+                continue;
+            }
         };
         let next = match (&task.state, &status.state) {
             (TaskState::InReview { work, .. }, _) => decide(&status, &pull, work, &ctx.settings().verification.retry()),
@@ -64,7 +69,7 @@ pub async fn follow_up(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> 
             }
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// The pull request was merged: the task is done.
@@ -111,10 +116,13 @@ fn names(revision: &Revision) -> String {
 
 async fn commit(ctx: &Arc<Context>, task: Task, command: Command, kind: EventKind, by: Actor) -> Result<()> {
     let (id, repository, now) = (task.id.clone(), task.repository.clone(), ctx.now());
+    let nudged = repository.clone();
+    let runs = crate::run::cut_short(ctx, &task, RunOutcome::Cancelled).await?;
     let task = task.apply(command, now)?;
     let event = NewEvent { at: now, repository, task: Some(id.clone()), actor: by, kind };
-    store(ctx, Commit { tasks: vec![task], drop_jobs: vec![id], events: vec![event], ..Commit::default() }).await?;
-    ctx.nudge.notify_one();
+    let (tasks, drop_jobs, events) = (vec![task], vec![id], vec![event]);
+    store(ctx, Commit { tasks, runs, drop_jobs, events, ..Commit::default() }).await?;
+    ctx.nudges.ask(&nudged);
     Ok(())
 }
 

@@ -21,8 +21,10 @@ pub async fn housekeep(ctx: &Arc<Context>) -> Result<()> {
         backlog::time::Timestamp(now.0.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
     ctx.store.tidy(now, keep_after).await?;
     for run in folders(ctx).await? {
-        if is_dead(ctx, &run).await? {
-            remove(ctx, &run).await?;
+        if is_dead(ctx, &run).await?
+            && let Err(error) = remove(ctx, &run).await
+        {
+            tracing::warn!(run = %run, error = format!("{error:#}"), "a run's folder could not be deleted; the others go on");
         }
     }
     Ok(())
@@ -64,7 +66,7 @@ async fn folders(ctx: &Context) -> Result<Vec<RunId>> {
     Ok(runs)
 }
 
-/// A run is dead when it is finished and its task is not at work with it; an unknown one is left alone.
+/// A run is dead when it or its task is over and the task is not at work with it; an unknown one is left alone.
 async fn is_dead(ctx: &Context, run: &RunId) -> Result<bool> {
     if ctx.live.get(run).is_some() {
         return Ok(false);
@@ -72,7 +74,8 @@ async fn is_dead(ctx: &Context, run: &RunId) -> Result<bool> {
     let Some(stored) = ctx.store.run(run).await? else { return Ok(false) };
     let Some(task) = ctx.store.task(&run.task()).await? else { return Ok(false) };
     let at_work = matches!(task.state.stage(), Stage::Running | Stage::Verifying) && task.state.run() == Some(run);
-    Ok(matches!(stored.state, RunState::Finished(_)) && !at_work)
+    let over = matches!(stored.state, RunState::Finished(_)) || task.state.is_final();
+    Ok(over && !at_work)
 }
 
 /// Deletes a run's folder.
@@ -82,11 +85,7 @@ async fn is_dead(ctx: &Context, run: &RunId) -> Result<bool> {
 pub async fn remove(ctx: &Context, run: &RunId) -> Result<()> {
     let folder = ctx.paths.run(run);
     anyhow::ensure!(ctx.paths.owns(&folder), "{} is not a run's folder", folder.display());
-    match tokio::fs::remove_dir_all(&folder).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("cannot delete {}", folder.display())),
-    }
+    git::remove_folder(&folder).await.with_context(|| format!("cannot delete {}", folder.display()))
 }
 
 /// How many tasks wait in each stage, as a metric.

@@ -27,7 +27,8 @@ pub mod verify;
 pub mod wording;
 pub mod worker;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -61,7 +62,7 @@ pub struct Context {
     /// The agents at work in this process.
     pub live: Live,
     /// Wakes reconcilers before their time.
-    pub nudge: Notify,
+    pub nudges: Nudges,
     /// Wakes workers when a job was queued.
     pub work: Notify,
     /// Where code is read: CPU work never runs on the event loop.
@@ -87,7 +88,10 @@ impl Context {
         settings: Settings,
     ) -> Result<Arc<Self>> {
         for dir in [&paths.data, &paths.mirrors(), &paths.runs()] {
-            std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+            // Private code, and the sockets of runs: for this user only, also where the data folder was there before
+            // and is open to others.
+            let private = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            private.with_context(|| format!("cannot make the folder {}", dir.display()))?;
         }
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cpu = rayon::ThreadPoolBuilder::new()
@@ -105,7 +109,7 @@ impl Context {
             paths,
             worker,
             live: Live::default(),
-            nudge: Notify::new(),
+            nudges: Nudges::default(),
             work: Notify::new(),
             cpu,
             settings: RwLock::new(Arc::new(settings)),
@@ -127,7 +131,6 @@ impl Context {
     /// Puts new settings in force; what runs already keeps the old ones.
     pub fn set_settings(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        self.nudge.notify_waiters();
     }
 
     /// Runs CPU work on the scanning threads and waits for it without blocking the event loop.
@@ -140,6 +143,21 @@ impl Context {
             let _ = tx.send(work());
         });
         rx.await.context("reading code failed unexpectedly; this is a bug worth reporting")
+    }
+}
+
+/// Within a loop over many: what went wrong with one of them alone is kept in `first` and the others go on; what would
+/// go wrong with each ends the loop.
+pub(crate) fn keep_going(done: Result<()>, first: &mut Option<anyhow::Error>) -> Result<()> {
+    use forge::ForgeError::{Conflict, Denied, NotFound, Unexpected};
+    match done {
+        Err(error)
+            if matches!(error.downcast_ref(), Some(NotFound(_) | Denied { .. } | Conflict(_) | Unexpected(_))) =>
+        {
+            first.get_or_insert(error);
+            Ok(())
+        }
+        done => done,
     }
 }
 
@@ -218,6 +236,32 @@ impl Paths {
     #[must_use]
     pub fn owns(&self, path: &Path) -> bool {
         path.starts_with(self.runs()) && path != self.runs()
+    }
+}
+
+/// The repositories that something has just happened in: their reconcilers run before their time.
+#[derive(Default)]
+pub struct Nudges {
+    waiting: Mutex<BTreeSet<RepoName>>,
+    some: Notify,
+}
+
+impl Nudges {
+    /// Asks for one repository to be looked at soon. Asking twice is asking once.
+    pub fn ask(&self, repository: &RepoName) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone());
+        self.some.notify_one();
+    }
+
+    /// Waits until somebody asks.
+    pub async fn asked(&self) {
+        self.some.notified().await;
+    }
+
+    /// Takes what was asked for.
+    #[must_use]
+    pub fn take(&self) -> BTreeSet<RepoName> {
+        std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -22,7 +22,7 @@ use forge::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch};
 use store::{Commit, StoreError, TaskFilter};
 
 use crate::settings::RepositoryPolicy;
-use crate::{Context, wording};
+use crate::{Context, keep_going, wording};
 
 /// Reconciler: proposes the best tasks of a repository as far as the cap allows.
 ///
@@ -39,11 +39,12 @@ pub async fn propose_next(ctx: &Arc<Context>, repository: &RepoName, policy: &Re
     let tasks = ctx.store.tasks(&filter).await?;
     let open = tasks.iter().filter(|task| task.state.stage() == Stage::Proposed).count();
     let slots = policy.max_open(&settings.proposals).saturating_sub(open);
+    let mut failed = None;
     for id in backlog::rank::select(&tasks, slots) {
         let Some(task) = tasks.iter().find(|task| task.id == id) else { continue };
-        propose(ctx, forge.as_ref(), task.clone()).await?;
+        keep_going(propose(ctx, forge.as_ref(), task.clone()).await, &mut failed)?;
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()> {
@@ -69,6 +70,9 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
     } else {
         (crate::approve::card(&task, now), true)
     };
+    if let Some(issue) = &proposal.issue {
+        crate::approve::read_again_since(ctx, &issue.repository, proposal.at).await?;
+    }
     let url = proposal.issue.as_ref().map(|issue| issue.url.clone());
     let (id, repository) = (task.id.clone(), task.repository.clone());
     let event =
@@ -118,26 +122,42 @@ pub async fn reflect(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> {
     if !forge.has_issues() {
         return Ok(());
     }
-    let filter = TaskFilter { repository: Some(repository.clone()), ..TaskFilter::default() };
+    let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::Found).collect();
+    let filter = TaskFilter { repository: Some(repository.clone()), stages, ..TaskFilter::default() };
+    let mut failed = None;
     for task in ctx.store.tasks(&filter).await? {
-        let Some(issue) = task.state.proposal().and_then(|proposal| proposal.issue.clone()) else { continue };
-        let shown = ctx.store.note("reflected", task.id.as_str(), ctx.now()).await?;
-        let stage = task.state.stage();
-        let standing = match &task.state {
-            TaskState::Failed { work, .. } => format!("{stage} {}", work.runs),
-            _ => stage.to_string(),
-        };
-        if shown.as_deref() == Some(standing.as_str()) {
-            continue;
-        }
-        match show(ctx, forge.as_ref(), &task, &issue).await {
-            // An issue that was deleted or moved away shows nothing any more.
-            Ok(()) | Err(ForgeError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        ctx.store.put_note("reflected", task.id.as_str(), &standing, None).await?;
+        keep_going(reflect_one(ctx, forge.as_ref(), &task).await, &mut failed)?;
     }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn reflect_one(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Result<()> {
+    let issue = task.state.proposal().and_then(|proposal| proposal.issue.as_ref());
+    if issue.is_none() && task.state.pull().is_none() {
+        return Ok(());
+    }
+    let shown = ctx.store.note("reflected", task.id.as_str(), ctx.now()).await?;
+    let stage = task.state.stage();
+    let standing = match &task.state {
+        TaskState::Failed { work, .. } => format!("{stage} {}", work.runs),
+        _ => stage.to_string(),
+    };
+    if shown.as_deref() == Some(standing.as_str()) {
+        return Ok(());
+    }
+    if let (TaskState::Rejected { .. } | TaskState::Cancelled { .. }, Some(pull)) = (&task.state, task.state.pull()) {
+        still_there(forge.close_pull(&task.repository, pull).await)?;
+    }
+    if let Some(issue) = issue {
+        still_there(show(ctx, forge, task, issue).await)?;
+    }
+    ctx.store.put_note("reflected", task.id.as_str(), &standing, None).await?;
     Ok(())
+}
+
+/// What was deleted or moved away shows nothing any more.
+fn still_there(done: Result<(), ForgeError>) -> Result<(), ForgeError> {
+    if let Err(ForgeError::NotFound(_)) = done { Ok(()) } else { done }
 }
 
 /// Makes one issue say where its task stands.
@@ -158,9 +178,6 @@ async fn show(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &IssueL
             forge.update_issue(issue, &close(IssueClose::NotPlanned)).await?;
         }
         TaskState::Rejected { .. } | TaskState::Cancelled { .. } => {
-            if let Some(pull) = task.state.pull() {
-                forge.close_pull(&task.repository, pull).await?;
-            }
             forge.update_issue(issue, &close(IssueClose::NotPlanned)).await?;
         }
         TaskState::Done { .. } => forge.update_issue(issue, &close(IssueClose::Completed)).await?,

@@ -26,7 +26,7 @@ use runner::agent::{Agent, AgentOutcome, ClaudeCode, CommandAgent, GatewayAddres
 use runner::sandbox::{Confinement, GatewayBridge, Kind, Toolchains};
 use runner::session::{Limits, RunSpec, SessionEnd, SessionOutcome};
 use runner::transcript::AgentEvent;
-use store::{Commit, Job, JobEnd, JobKind, Lease, NewJob};
+use store::{Commit, Job, JobEnd, JobKind, Lease, NewJob, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -45,16 +45,25 @@ const METER: Duration = Duration::from_secs(2);
 /// How long a run waits when the model's provider is out of capacity.
 const PROVIDER_PAUSE: Duration = Duration::from_secs(900);
 
+/// How long a task waits whose repository was taken out, until it is looked at again.
+const REST: Duration = Duration::from_secs(600);
+
 /// Job: lets an agent work at a task.
 ///
 /// # Errors
 /// When the checkout cannot be made or the store fails; the worker tries the job again.
 pub async fn run_task(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken) -> Result<()> {
     let Some(task) = ctx.store.task(&job.task).await? else { return done(ctx, job).await };
+    if !ctx.store.repositories().await?.iter().any(|known| known.name == task.repository) {
+        return rest(ctx, job, "its repository is not watched any more").await;
+    }
     let mirror = discover::mirror(ctx, &task.repository).await?;
     let fetched = mirror.fetch().await?;
     let head = fetched.head.context("the repository has no commits any more")?;
     let policy = discover::policy(&mirror, &mirror.files(&head).await?).await?;
+    if policy.enabled == Some(false) {
+        return rest(ctx, job, "the repository's own policy says `enabled = false`").await;
+    }
     let (name, agent) = match chosen(ctx, &task, &policy) {
         Ok(chosen) => chosen,
         Err(reason) if task.state.work().is_some() => return give_up(ctx, job, task, reason).await,
@@ -89,6 +98,14 @@ pub async fn run_task(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken)
         return Ok(());
     }
     conclude(ctx, job, task, run, &checkout, attended).await
+}
+
+/// No agent starts where the operator or the repository has taken the repository out; the task waits for its return.
+async fn rest(ctx: &Arc<Context>, job: &Job, why: &str) -> Result<()> {
+    tracing::info!(task = %job.task, why, "an approved task waits");
+    let end = JobEnd::Retry { at: ctx.now().plus(REST), counts: false };
+    ctx.store.commit(Commit { job: Some((job.lease(), Some(end))), ..Commit::default() }).await?;
+    Ok(())
 }
 
 /// The agent for a task: chosen by a person, by the repository, or the default.
@@ -460,29 +477,33 @@ fn failed(reason: &str, retryable: bool) -> RunOutcome {
     RunOutcome::Failed { reason: wording::sentence(reason), retryable }
 }
 
-/// The provider has no capacity: the run ends without counting as an attempt, and another comes later.
-async fn pause(ctx: &Arc<Context>, job: &Job, task: Task, mut run: Run, reason: &str) -> Result<()> {
+/// The provider has no capacity: the same run goes on later, in its own conversation and with what is left of its
+/// budget. A new run would begin with a whole budget each time, without an end.
+async fn pause(ctx: &Arc<Context>, job: &Job, task: Task, run: Run, reason: &str) -> Result<()> {
     let now = ctx.now();
-    run.finished_at = Some(now);
-    run.state = RunState::Finished(failed(reason, true));
     let why = format!("The model's provider asks to wait: {}", wording::sentence(reason));
     let event = NewEvent {
         at: now,
-        repository: task.repository.clone(),
-        task: Some(task.id.clone()),
+        repository: task.repository,
+        task: Some(task.id),
         actor: Actor::Service,
         kind: EventKind::Retried { why },
     };
-    let commit = Commit {
-        job: Some((job.lease(), Some(JobEnd::Done))),
-        enqueue: vec![crate::approve::run_job(&task, now.plus(PROVIDER_PAUSE))],
-        tasks: vec![task.apply(Command::Requeue, now)?],
-        runs: vec![run],
-        events: vec![event],
-        ..Commit::default()
-    };
-    ctx.store.commit(commit).await?;
+    let end = JobEnd::Retry { at: now.plus(PROVIDER_PAUSE), counts: false };
+    let job = Some((job.lease(), Some(end)));
+    ctx.store.commit(Commit { job, runs: vec![run], events: vec![event], ..Commit::default() }).await?;
     Ok(())
+}
+
+/// The run that a task is at work with, ended from outside: by a person, or because its step never ends.
+///
+/// # Errors
+/// When the store fails.
+pub async fn cut_short(ctx: &Context, task: &Task, outcome: RunOutcome) -> Result<Vec<Run>, StoreError> {
+    let TaskState::Running { run, .. } = &task.state else { return Ok(Vec::new()) };
+    let run = ctx.store.run(run).await?;
+    let ended = |run| Run { state: RunState::Finished(outcome), finished_at: Some(ctx.now()), ..run };
+    Ok(run.map(ended).into_iter().collect())
 }
 
 /// After work that was no good: another attempt with the objections in its prompt, or the end.

@@ -46,9 +46,7 @@ pub async fn verify_run(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToke
     let commands = commands(&mirror, &tree, &policy).await?;
     run.checks = check(ctx, job, &run, &mirror, &commit, "verify", &commands, cancel).await?;
     if cancel.is_cancelled() {
-        let end = JobEnd::Retry { at: ctx.now(), counts: false };
-        ctx.store.commit(Commit { job: Some((job.lease(), Some(end))), ..Commit::default() }).await?;
-        return Ok(());
+        return put_back(ctx, job).await;
     }
     let mut objections = match judge(&run.files, &run.checks, &limits) {
         Verdict::Good => Vec::new(),
@@ -62,6 +60,10 @@ pub async fn verify_run(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToke
     let mut retryable = true;
     if !red.is_empty() {
         let before = check(ctx, job, &run, &mirror, &base, "baseline", &red, cancel).await?;
+        if cancel.is_cancelled() {
+            // A check that was stopped says nothing about the base.
+            return put_back(ctx, job).await;
+        }
         for check in before.iter().filter(|check| !check.passed) {
             retryable = false;
             objections.push(format!(
@@ -72,6 +74,13 @@ pub async fn verify_run(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToke
         }
     }
     conclude(ctx, job, task, run, objections, retryable).await
+}
+
+/// Shutdown: the next start judges it from the beginning.
+async fn put_back(ctx: &Arc<Context>, job: &Job) -> Result<()> {
+    let end = JobEnd::Retry { at: ctx.now(), counts: false };
+    ctx.store.commit(Commit { job: Some((job.lease(), Some(end))), ..Commit::default() }).await?;
+    Ok(())
 }
 
 /// The commit that the whole work is judged against: where the run began, and for a later round where the branch left

@@ -11,6 +11,7 @@
 //! cancellation; the time it takes is not taken for the agent's silence.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,7 +200,15 @@ fn write_prompt(
         failed("the run's home".into(), std::io::Error::other("an agent that reads its prompt from a file needs one"))
     })?;
     let path = home.join(PROMPT_NAME);
-    std::fs::write(&path, prompt).map_err(|source| failed(path.display().to_string(), source))?;
+    // The home belongs to the agent. A run that goes on after a restart finds there what its first session left: a link
+    // in this place would make us write wherever it points to.
+    let write = || {
+        if path.symlink_metadata().is_ok() {
+            std::fs::remove_file(&path)?;
+        }
+        std::fs::File::create_new(&path)?.write_all(prompt.as_bytes())
+    };
+    write().map_err(|source| failed(path.display().to_string(), source))?;
     let seen = sandbox.home(confinement).join(PROMPT_NAME).display().to_string();
     for arg in &mut command.program.args {
         *arg = arg.replace(PROMPT_FILE, &seen);

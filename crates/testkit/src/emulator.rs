@@ -190,8 +190,7 @@ impl Emulator {
     /// When they cannot be ended.
     pub async fn end(mut self) -> Result<()> {
         self.emulate.kill().await?;
-        let Self { judge, .. } = &mut self;
-        judge.kill().await
+        self.judge.end().await
     }
 }
 

@@ -13,7 +13,7 @@ async fn local(dir: &Path, model: &ScriptedModel, more: &str) -> Service {
         repository(&dir.join("app")).await;
         std::fs::write(dir.join("ccm.toml"), claude_config(&model.url(), more)).unwrap();
     }
-    Service::serve(dir, &["app"]).await
+    Service::serve(dir, "", &["app"]).await
 }
 
 async fn delivered(dir: &Path, task: &Value) -> String {

@@ -12,7 +12,7 @@ const MARK: &str = "window.notLoadedSince = true";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_approves_watches_and_merges_in_the_browser() {
     let dir = tempfile::tempdir().unwrap();
-    let service = Service::start(dir.path(), &["demo", "--listen", "127.0.0.1:0"]).await;
+    let service = Service::start(dir.path(), "", &["demo", "--listen", "127.0.0.1:0"]).await;
     let browser = Browser::open(1280, 900).await;
     browser.goto(&service.sign_in).await;
     browser.click("form[action='/sign-in'] button").await;

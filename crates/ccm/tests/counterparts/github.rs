@@ -21,11 +21,11 @@ async fn a_todo_becomes_a_merged_pull_request_by_the_real_claude_code() {
     let dir = tempfile::tempdir().unwrap();
     let github = format!(
         "[github]\napi_url = \"{}\"\ngit_url = \"{}\"\nrepositories = [\"acme/app\"]\n",
-        hub.api_url(),
+        hub.judge().url(),
         hub.git_url()
     );
     std::fs::write(dir.path().join("ccm.toml"), claude_config(&model.url(), &github)).unwrap();
-    let service = Service::serve(dir.path(), &[]).await;
+    let service = Service::serve(dir.path(), &token_of("ccm-user"), &[]).await;
 
     let issue = proposal(&hub).await;
     assert!(issue["body"].as_str().unwrap().contains("greet the world when there is no name"), "{issue}");
@@ -84,5 +84,6 @@ async fn the_judge_is_awake(hub: &Emulator) {
     let wrong = http.post(format!("{}/repos/acme/app/pulls", hub.judge().url())).json(&json!({ "base": "main" }));
     wrong.bearer_auth(token_of("ccm-user")).send().await.unwrap();
     let said = hub.judge().wrong_requests();
+    assert_ne!(hub.judge().wrong_answers(), Vec::<String>::new(), "the emulator leaves out much that GitHub says");
     assert!(said.len() == 1 && said[0].contains("must have required property 'head'"), "{said:?}");
 }

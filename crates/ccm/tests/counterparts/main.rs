@@ -9,6 +9,7 @@ mod browser;
 mod claude;
 mod dashboard;
 mod github;
+mod judged;
 mod script;
 mod service;
 

@@ -98,12 +98,12 @@ impl Drop for Service {
 
 impl Service {
     /// Runs `ccm` in a folder with nothing of this machine's environment, until it says where its dashboard is.
-    pub async fn start(dir: &Path, args: &[&str]) -> Self {
+    pub async fn start(dir: &Path, token: &str, args: &[&str]) -> Self {
         std::fs::create_dir_all(dir.join("tmp")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_ccm"));
         command.args(args).current_dir(dir).env_clear().kill_on_drop(true);
         command.env("PATH", std::env::var("PATH").unwrap()).env("HOME", dir).env("TMPDIR", dir.join("tmp"));
-        command.env("GITHUB_TOKEN", testkit::emulator::token_of("ccm-user")).env("ANTHROPIC_API_KEY", MODEL_KEY);
+        command.env("GITHUB_TOKEN", token).env("ANTHROPIC_API_KEY", MODEL_KEY);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let said = Arc::new(Mutex::new(String::new()));
@@ -132,9 +132,9 @@ impl Service {
     }
 
     /// `ccm serve` on the data folder `data` below `dir`.
-    pub async fn serve(dir: &Path, paths: &[&str]) -> Self {
+    pub async fn serve(dir: &Path, token: &str, paths: &[&str]) -> Self {
         let args = [&["-v", "--data-dir", "data", "serve"], paths].concat();
-        Self::start(dir, &args).await
+        Self::start(dir, token, &args).await
     }
 
     /// The API token, for signing in without the link.

@@ -146,3 +146,25 @@ async fn a_cancelled_task_ends_with_a_closed_issue_and_pull_request() {
     assert!(!t.github.issue(1).open && !t.github.issue(2).open);
     t.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proposals_of_all_repositories_go_to_the_manager_repository() {
+    let mut t = Story::start().await;
+    t.github.repo("me/backlog").await;
+    t.github.commit("me/backlog", "Begin", &[("README.md", "Proposals")]).await;
+    t.manage_in("me/backlog").await;
+    t.settle().await;
+    assert_eq!((t.github.issues().len(), t.github.issues_in("me/backlog").len()), (0, 1));
+    t.clock.advance(Duration::from_secs(60));
+    t.github.label(("me/backlog", 1), "approved-for-dev", "outsider");
+    t.settle().await;
+    assert_eq!(t.stage().await, Stage::Proposed);
+    t.github.comment(("me/backlog", 1), "maintainer", "/ccm approve");
+    t.settle().await;
+    assert!(t.github.pull(1).issue.body.unwrap().contains("For me/backlog#1."));
+    t.github.merge(1, "maintainer").await;
+    t.later(Duration::from_secs(60)).await;
+    assert!(!t.github.issue(("me/backlog", 1)).open);
+    assert_eq!(t.stage().await, Stage::Done);
+    t.end().await;
+}

@@ -10,4 +10,5 @@ mod kill;
 mod life;
 mod line;
 mod mortal;
+mod scan_command;
 mod story;

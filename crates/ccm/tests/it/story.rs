@@ -22,7 +22,6 @@ use store::{EventQuery, Store, TaskFilter};
 use tempfile::TempDir;
 use testkit::clock::TestClock;
 use testkit::github::{FakeGitHub, Permission};
-use tokio_util::sync::CancellationToken;
 
 use crate::mortal::{Life, Mortal};
 
@@ -102,7 +101,7 @@ impl Story {
         self.driver.forget();
         for _ in 0..ROUNDS {
             let before = self.fingerprint().await;
-            self.driver.activate(&self.ctx, true, &CancellationToken::new()).await;
+            self.driver.activate(&self.ctx).await;
             let worked = worker::drain(&self.ctx).await.unwrap();
             if !worked && before == self.fingerprint().await {
                 return;
@@ -127,6 +126,12 @@ impl Story {
         housekeep::recover(&self.ctx, "story:").await.unwrap();
     }
 
+    /// From now on proposals go to this repository.
+    pub async fn manage_in(&mut self, repository: &str) {
+        self.settings.manager_repository = Some(repository.parse().unwrap());
+        self.restart().await;
+    }
+
     /// Does `act`, during which the service dies after its `n`-th commit: nothing goes on from there. Says whether it
     /// came that far.
     pub async fn dies_after_commit(&mut self, n: usize, act: impl AsyncFnOnce(&mut Self)) -> bool {
@@ -148,7 +153,7 @@ impl Story {
     pub async fn struggle(&self) {
         for _ in 0..3 {
             self.driver.forget();
-            self.driver.activate(&self.ctx, true, &CancellationToken::new()).await;
+            self.driver.activate(&self.ctx).await;
             // A queue that cannot be written to is the very case.
             let _ = worker::drain(&self.ctx).await;
         }

@@ -1,0 +1,108 @@
+//! `ccm scan`: what is printed, and with which exit code.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::bad_input::{ccm, sample};
+
+async fn printed(dir: &Path, code: i32, args: &[&str]) -> String {
+    let output = ccm(dir, args, &[]).await;
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_line_of_json_holds_what_the_contract_names() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    let line: Value =
+        serde_json::from_str(&printed(dir.path(), 0, &["scan", "app", "--format", "json"]).await).unwrap();
+    let keys: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    for key in [
+        "fingerprint",
+        "source",
+        "kind",
+        "repository",
+        "commit",
+        "path",
+        "line",
+        "end_line",
+        "title",
+        "text",
+        "author",
+        "age_days",
+        "owner",
+        "issue",
+        "score",
+        "reasons",
+    ] {
+        assert!(keys.contains(&key), "{key} is missing in {keys:?}");
+    }
+    assert_eq!(
+        (line["source"].as_str(), line["kind"].as_str(), line["line"].as_u64()),
+        (Some("todo"), Some("TODO"), Some(2))
+    );
+    assert_eq!(line["reasons"][0]["points"].as_i64(), Some(30), "{line}");
+    assert_eq!(line["commit"].as_str().unwrap().len(), 40);
+}
+
+#[tokio::test]
+async fn sarif_has_a_rule_and_a_place_for_each_result() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    std::fs::write(dir.path().join("app/b c.py"), "# FIXME: escape the name of this file\n").unwrap();
+    let sarif: Value =
+        serde_json::from_str(&printed(dir.path(), 0, &["scan", "app", "--format", "sarif"]).await).unwrap();
+    assert_eq!(sarif["version"], "2.1.0");
+    let run = &sarif["runs"][0];
+    assert_eq!(run["tool"]["driver"]["rules"].as_array().unwrap().len(), 2);
+    let uri = "/locations/0/physicalLocation/artifactLocation/uri";
+    let uris: Vec<_> = run["results"].as_array().unwrap().iter().map(|result| result.pointer(uri).unwrap()).collect();
+    assert_eq!(uris, ["b%20c.py", "app.py"]);
+}
+
+#[tokio::test]
+async fn exit_codes_and_an_empty_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    printed(dir.path(), 3, &["scan", "app", "--exit-code"]).await;
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    assert_eq!(printed(dir.path(), 0, &["scan", "empty", "--exit-code"]).await, "");
+    // Nothing is stored and nothing is written anywhere.
+    let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["app", "empty"]);
+}
+
+#[tokio::test]
+async fn since_a_revision_only_changed_files_count() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    let since = ["scan", "app", "--since", "HEAD", "--format", "json"];
+    assert_eq!(printed(dir.path(), 0, &since).await, "");
+    std::fs::write(dir.path().join("app/new.py"), "# TODO: write this\n").unwrap();
+    let found = printed(dir.path(), 0, &since).await;
+    assert!(found.contains("write this") && !found.contains("greet the world"), "{found}");
+    let output = ccm(dir.path(), &["scan", "app", "--since", "no-such-revision"], &[]).await;
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn what_gitignore_hides_and_what_is_vendored_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    for (path, text) in [
+        ("app/.gitignore", "build/\n"),
+        ("app/build/out.py", "# TODO: ignored\n"),
+        ("app/vendor/lib.py", "# TODO: vendored\n"),
+        ("app/.github/x.yml", "# TODO: hidden folders count\n"),
+    ] {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let found = printed(dir.path(), 0, &["scan", "app", "--format", "json"]).await;
+    assert!(!found.contains("ignored") && !found.contains("vendored"), "{found}");
+    assert!(found.contains("hidden folders count"), "{found}");
+}

@@ -384,13 +384,15 @@ async fn read_issue(ctx: &Arc<Context>, forge: &dyn Forge, id: &TaskId, view: &I
         if handled.contains(&mark) || forgotten(&handled, activity.at) {
             continue;
         }
-        act(ctx, forge, id, view, &activity).await?;
+        let acted = act(ctx, forge, id, view, &activity).await?;
         handled.push(mark);
         let excess = handled.len().saturating_sub(HANDLED);
         handled.drain(..excess);
-        ctx.store.put_note("activity", &key, &handled.join(" "), None).await?;
+        if acted {
+            ctx.store.put_note("activity", &key, &handled.join(" "), None).await?;
+        }
     }
-    Ok(())
+    Ok(ctx.store.put_note("activity", &key, &handled.join(" "), None).await?)
 }
 
 /// Whether what happened at `at` may have been handled and forgotten since: anybody can write a thousand comments, and
@@ -454,17 +456,20 @@ fn wish(activity: &Activity, approval_label: &str, state: &TaskState) -> Option<
     }
 }
 
-async fn act(ctx: &Arc<Context>, forge: &dyn Forge, id: &TaskId, view: &IssueView, activity: &Activity) -> Result<()> {
-    let Some(task) = ctx.store.task(id).await? else { return Ok(()) };
+/// Carries out what an activity wishes; says whether it wished anything.
+async fn act(ctx: &Arc<Context>, forge: &dyn Forge, id: &TaskId, view: &IssueView, activity: &Activity) -> Result<bool> {
+    let Some(task) = ctx.store.task(id).await? else { return Ok(false) };
     let shown_at = task.state.proposal().map_or(Timestamp(0), |proposal| proposal.at);
     // Who uses a personal token acts under the same account as we do. We write marked comments and take the approval
     // label away, and nothing else that could be a wish: everything else under our account is that person's.
     let ours = activity.by_us && matches!(activity.what, ActivityKind::Commented(_) | ActivityKind::Unlabeled(_));
     // Code hosts count in whole seconds: what happened within the second of the proposal still counts.
     if ours || activity.at.0 / 1000 < shown_at.0 / 1000 {
-        return Ok(());
+        return Ok(false);
     }
-    let Some(wish) = wish(activity, &ctx.settings().proposals.approval_label, &task.state) else { return Ok(()) };
+    let Some(wish) = wish(activity, &ctx.settings().proposals.approval_label, &task.state) else {
+        return Ok(false);
+    };
     let channel = match activity.what {
         ActivityKind::Labeled(_) | ActivityKind::Unlabeled(_) => Channel::Label,
         ActivityKind::Commented(_) => Channel::Comment,
@@ -492,5 +497,5 @@ async fn act(ctx: &Arc<Context>, forge: &dyn Forge, id: &TaskId, view: &IssueVie
         let event = NewEvent { at: ctx.now(), repository: task.repository, task: Some(id.clone()), actor: by, kind };
         ctx.store.commit(Commit { events: vec![event], ..Commit::default() }).await?;
     }
-    Ok(())
+    Ok(true)
 }

@@ -1,6 +1,6 @@
 //! Discovery: which repositories there are, and what work is in them.
 //!
-//! **Definition.** [`watch`] keeps the list of repositories; [`scan`] looks at one and records what changed in the
+//! **Definition.** [`watch`] keeps the list of repositories; [`scan`](fn@scan) looks at one and records what changed in the
 //! backlog. Each source is one file below this one and yields findings of one look.
 //!
 //! **Wanted properties.** Nothing is fetched when nothing moved; a repository that cannot be worked is parked with

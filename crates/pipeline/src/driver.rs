@@ -63,9 +63,6 @@ impl Driver {
         let (mut running, mut busy) = (JoinSet::new(), HashMap::new());
         let mut nudged = BTreeSet::new();
         while !stop.is_cancelled() {
-            while let Some(ended) = running.try_join_next_with_id() {
-                busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
-            }
             nudged.extend(ctx.nudges.take());
             let limits = ctx.settings().limits.clone();
             let mut waiting = ctx.store.repositories().await.unwrap_or_else(|error| {
@@ -75,6 +72,7 @@ impl Driver {
             waiting.retain(|repository| {
                 let name = &repository.name;
                 !busy.values().any(|at_work| at_work == name)
+                    && !rests(ctx, repository)
                     && (nudged.contains(name) || self.waits(ctx, name, &limits))
             });
             // Whoever has waited longest comes first, so that none is starved by the others.
@@ -87,6 +85,9 @@ impl Driver {
                 busy.insert(handle.id(), name);
             }
             tokio::select! {
+                Some(ended) = running.join_next_with_id() => {
+                    busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+                }
                 () = ctx.nudges.asked() => {}
                 () = tokio::time::sleep(TICK) => {}
                 () = stop.cancelled() => {}
@@ -131,7 +132,7 @@ impl Driver {
     /// a repository that cannot be reached rests as a whole.
     async fn repository(&self, ctx: &Arc<Context>, repository: &Repository, nudged: bool) {
         let (name, limits) = (&repository.name, ctx.settings().limits.clone());
-        if repository.failures > 0 && repository.retry_at.is_some_and(|at| at > ctx.now()) {
+        if rests(ctx, repository) {
             return;
         }
         if self.due(ctx, &look(name), limits.scan_every()) {
@@ -191,6 +192,11 @@ impl Driver {
     fn policy(&self, name: &RepoName) -> Option<RepositoryPolicy> {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
+}
+
+/// Whether a repository that could not be read is left alone for now.
+fn rests(ctx: &Context, repository: &Repository) -> bool {
+    repository.failures > 0 && repository.retry_at.is_some_and(|at| at > ctx.now())
 }
 
 /// The name of reading a repository's code.

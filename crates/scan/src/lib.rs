@@ -8,7 +8,7 @@
 //!
 //! **Design.** [`Language`] is a row of a table: how a language writes comments and strings. [`comments`] is one lexer
 //! that reads every language by its row. [`todos`] groups comments into blocks and picks the lines that ask for work.
-//! [`findings`] gives them their identity. [`skip_reason`] says which files not to read at all.
+//! [`findings`](fn@findings) gives them their identity. [`skip_reason`] says which files not to read at all.
 
 /// Grows with every change of what is found in the same bytes, so that earlier results are not taken for new ones.
 pub const ENGINE_VERSION: u32 = 1;

@@ -15,7 +15,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use http::{HeaderMap, Method, Uri};
 use reqwest::redirect::Policy;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
@@ -138,7 +138,8 @@ async fn pass_on(
 impl Proxy {
     /// Undocumented statuses of answers are only warnings, and GitHub does give them: 304 and 404 on many routes.
     fn keep(&self, what: &str, violations: &[u8]) {
-        let violations: Value = serde_json::from_slice(violations).unwrap_or_default();
+        let unread = || json!([{ "location": ["request"], "message": String::from_utf8_lossy(violations) }]);
+        let violations: Value = serde_json::from_slice(violations).unwrap_or_else(|_| unread());
         for one in violations.as_array().into_iter().flatten() {
             let of_request = one["location"][0] == "request";
             if !of_request && one["severity"] != "Error" {

@@ -11,7 +11,7 @@ use testkit::counterparts;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use super::service::PATIENCE;
+use super::process::PATIENCE;
 
 /// A browser with one window of a fixed inner size; everything of it ends when it is dropped.
 pub struct Browser {

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use testkit::model::{ScriptedModel, TokenCounts};
 
+use super::process::{Service, claude_config, git, id, repository, until};
 use super::script::{begin_and_hang, work, work_when_told};
-use super::service::{Service, claude_config, git, id, repository, until};
 
 async fn local(dir: &Path, model: &ScriptedModel, more: &str) -> Service {
     if !dir.join("app").exists() {
@@ -53,15 +53,16 @@ async fn a_killed_service_resumes_the_conversation_of_its_agent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_ends_when_its_budget_is_spent() {
     let model = ScriptedModel::with_script(work()).await;
+    // At five dollars for a million tokens in and twenty-five for a million out, each answer costs 0.75 dollars.
     model.set_tokens(TokenCounts { input: 100_000, output: 10_000, ..TokenCounts::default() });
     let dir = tempfile::tempdir().unwrap();
-    let service = local(dir.path(), &model, "max_cost_usd = 0.6").await;
+    let service = local(dir.path(), &model, "model = \"claude-opus-4-8\"\nmax_cost_usd = 1.5").await;
     service.approve().await;
     let task = service.once("failed").await;
-    assert_eq!(task["failure"], "The run's budget of $0.60 is spent. Give it more, then retry.");
+    assert_eq!(task["failure"], "The run's budget of $1.50 is spent. Give it more, then retry.");
     let run = service.first_run().await;
-    assert_eq!(run["outcome"], "over_budget");
-    assert!(run["cost_usd"].as_f64().unwrap() <= 0.6, "{run}");
+    assert_eq!((&run["outcome"], &run["cost_usd"]), (&json!("over_budget"), &json!(1.5)));
+    assert_eq!(model.messages().len(), 2);
     assert_eq!(git(&dir.path().join("app"), &["branch", "--list", "ccm/*"]).await, "");
     service.stop().await;
 }

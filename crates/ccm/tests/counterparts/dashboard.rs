@@ -4,7 +4,7 @@ use fantoccini::Locator;
 use serde_json::json;
 
 use super::browser::Browser;
-use super::service::{Service, id};
+use super::process::{Service, id};
 
 /// In a page, until it is loaded anew.
 const MARK: &str = "window.notLoadedSince = true";

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use testkit::emulator::{Emulator, Role, token_of};
 use testkit::model::ScriptedModel;
 
+use super::process::{FILES, MODEL_KEY, RealClock, Service, claude_config, id, until};
 use super::script::{assert_secrets_stay_outside, work};
-use super::service::{FILES, MODEL_KEY, RealClock, Service, claude_config, id, until};
 
 const PEOPLE: [(&str, Role); 3] =
     [("ccm-user", Role::Owner), ("maintainer", Role::Writer), ("outsider", Role::Outsider)];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use testkit::github::{FakeGitHub, Permission};
 use testkit::judge::Judge;
 
-use super::service::{RealClock, Service, until};
+use super::process::{RealClock, Service, until};
 
 const SOURCE: &str = "def greet(name):\n    # TODO: greet the world when there is no name\n    return 'Hello ' + name\n\n\n\
     def part(name):\n    # FIXME: say goodbye in the language of the guest\n    return 'Goodbye ' + name\n\n\n\

@@ -10,8 +10,8 @@ mod claude;
 mod dashboard;
 mod github;
 mod judged;
+mod process;
 mod script;
-mod service;
 
 #[test]
 fn every_counterpart_is_installed() {

@@ -62,7 +62,7 @@ pub fn assert_secrets_stay_outside(requests: &[Logged], secrets: &[&str]) {
     }
     assert!(!said.contains("GITHUB_TOKEN"));
     for request in requests {
-        assert_eq!(request.header("x-api-key"), Some(super::service::MODEL_KEY));
+        assert_eq!(request.header("x-api-key"), Some(super::process::MODEL_KEY));
         assert_eq!(request.header("authorization"), None);
     }
 }

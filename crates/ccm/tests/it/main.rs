@@ -6,6 +6,7 @@
 mod anomalies;
 mod bad_input;
 mod decisions;
+mod hardening;
 mod kill;
 mod life;
 mod line;

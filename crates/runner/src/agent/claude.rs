@@ -1,7 +1,7 @@
 //! Claude Code, headless, driven over its control protocol.
 //!
 //! **Design.** The CLI reads and writes one JSON object a line. We send `initialize` and the prompt; it sends what it
-//! does and asks before it uses a tool; we answer by [`Policy`](super::Policy). Its tools are narrowed by `--tools`, so
+//! does and asks before it uses a tool; we answer by [`Policy`]. Its tools are narrowed by `--tools`, so
 //! that what the policy would refuse anyway is not offered at all and costs neither a turn nor a denial.
 //!
 //! **The end is judged by the result line only**: it must be there, not be an error, and have no denial. The exit code

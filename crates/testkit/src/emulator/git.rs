@@ -29,7 +29,12 @@ struct Git {
 }
 
 /// Serves one repository to the holders of `tokens`; what is pushed crosses the bridge before the push is answered.
-pub(super) fn over_http(root: PathBuf, repository: &str, tokens: BTreeMap<String, bool>, bridge: Arc<Bridge>) -> Router {
+pub(super) fn over_http(
+    root: PathBuf,
+    repository: &str,
+    tokens: BTreeMap<String, bool>,
+    bridge: Arc<Bridge>,
+) -> Router {
     let state = Arc::new(Git { root, prefix: format!("/{repository}.git/"), tokens, bridge });
     Router::new().fallback(answer_git).layer(DefaultBodyLimit::max(LARGEST_BODY)).with_state(state)
 }

@@ -108,7 +108,7 @@ fn bridge(socket: std::path::PathBuf, port: u16, command: Vec<String>) -> ExitCo
 
 /// Says what went wrong, once, with what to do about it.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    anstream::eprintln!("error: {error:#}");
+    output::remark(&format!("error: {error:#}"));
     let usage = error.downcast_ref::<ConfigError>().is_some();
     ExitCode::from(if usage { USAGE } else { FAILED })
 }

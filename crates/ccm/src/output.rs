@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 /// One line of data. A reader that has gone away is no error.
 pub fn line(text: &str) {
-    let _ = writeln!(anstream::stdout(), "{text}");
+    let _ = writeln!(anstream::stdout(), "{}", plain(text));
 }
 
 /// A JSON document as data.
@@ -21,7 +21,12 @@ pub fn json(value: &impl serde::Serialize) -> Result<u8> {
 
 /// A remark for people, on standard error.
 pub fn remark(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    let _ = writeln!(anstream::stderr(), "{}", plain(text));
+}
+
+/// `text` without control characters: agents, code and issues have no say over the terminal of who reads about them.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// Starts the log on standard error: warnings only, more with `-v`, or as `RUST_LOG` says.
@@ -45,4 +50,15 @@ pub fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
         table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
     }
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_cannot_steer_the_terminal() {
+        let text = "a\tb\n\u{1b}]52;c;aGk=\u{7}\u{1b}[2Jc\u{9b}31m\rd – é";
+        assert_eq!(plain(text), "a\tb\n]52;c;aGk=[2Jc31md – é");
+    }
 }

@@ -425,7 +425,7 @@ async fn edited(ctx: &Arc<Context>, id: &TaskId, view: &IssueView) -> Result<()>
 fn wish(activity: &Activity, approval_label: &str, state: &TaskState) -> Option<Result<Decision, String>> {
     let stage = state.stage();
     match &activity.what {
-        ActivityKind::Labeled(label) if label == approval_label => match stage {
+        ActivityKind::Labeled(label) if label.eq_ignore_ascii_case(approval_label) => match stage {
             Stage::Proposed => Some(Ok(Decision::Approve(None))),
             Stage::Failed => Some(Ok(Decision::Retry)),
             _ => None,
@@ -433,7 +433,7 @@ fn wish(activity: &Activity, approval_label: &str, state: &TaskState) -> Option<
         ActivityKind::Labeled(label) => {
             label.strip_prefix("agent:").map(|name| Ok(Decision::Agent(name.trim().to_owned())))
         }
-        ActivityKind::Unlabeled(label) if label == approval_label && stage == Stage::Approved => {
+        ActivityKind::Unlabeled(label) if label.eq_ignore_ascii_case(approval_label) && stage == Stage::Approved => {
             Some(Ok(Decision::Withdraw))
         }
         ActivityKind::Unlabeled(_) | ActivityKind::Reopened => None,
@@ -457,7 +457,13 @@ fn wish(activity: &Activity, approval_label: &str, state: &TaskState) -> Option<
 }
 
 /// Carries out what an activity wishes; says whether it wished anything.
-async fn act(ctx: &Arc<Context>, forge: &dyn Forge, id: &TaskId, view: &IssueView, activity: &Activity) -> Result<bool> {
+async fn act(
+    ctx: &Arc<Context>,
+    forge: &dyn Forge,
+    id: &TaskId,
+    view: &IssueView,
+    activity: &Activity,
+) -> Result<bool> {
     let Some(task) = ctx.store.task(id).await? else { return Ok(false) };
     let shown_at = task.state.proposal().map_or(Timestamp(0), |proposal| proposal.at);
     // Who uses a personal token acts under the same account as we do. We write marked comments and take the approval

@@ -185,7 +185,14 @@ async fn look(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
         return Ok(Look::Parked);
     };
     let tree = mirror.files(&head).await?;
-    let policy = policy(&mirror, &tree).await?;
+    let policy = match policy(&mirror, &tree).await {
+        Err(error) if error.is::<BadPolicy>() => {
+            // The repository can be reached: what was begun there goes on, and a mended file is seen at the next look.
+            park(ctx, repository.clone(), error.to_string(), Some(ctx.settings().limits.scan_every())).await?;
+            return Ok(Look::Parked);
+        }
+        policy => policy?,
+    };
     if policy.enabled == Some(false) {
         let reason = format!("Its {POLICY_PATH} says `enabled = false`.");
         park(ctx, repository.clone(), reason, Some(ctx.settings().limits.scan_every())).await?;
@@ -223,13 +230,18 @@ fn sources_signature(ctx: &Context, policy: &RepositoryPolicy) -> String {
     format!("engine={} todo={enabled} tags={}", scan::ENGINE_VERSION, todo.tags.join(","))
 }
 
+/// A repository's own policy that is not valid; holds the finished sentence that says where.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadPolicy(String);
+
 /// The repository's own policy at a commit; the default where it has none.
 ///
 /// # Errors
-/// When the file is not valid, with a sentence that says where.
+/// [`BadPolicy`], and when git fails.
 pub async fn policy(mirror: &Mirror, tree: &Tree) -> Result<RepositoryPolicy> {
     match read_file(mirror, tree, POLICY_PATH).await? {
-        Some(text) => RepositoryPolicy::parse(&text).map_err(|why| anyhow::anyhow!(why)),
+        Some(text) => Ok(RepositoryPolicy::parse(&text).map_err(BadPolicy)?),
         None => Ok(RepositoryPolicy::default()),
     }
 }

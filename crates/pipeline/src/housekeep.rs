@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use backlog::names::RunId;
+use backlog::names::{RepoName, RunId};
 use backlog::run::RunState;
 use backlog::task::Stage;
 
@@ -28,6 +28,22 @@ pub async fn housekeep(ctx: &Arc<Context>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How often a mirror is packed.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(7 * 86_400);
+
+/// Reconciler: packs a repository's mirror now and then. Every fetch adds to it, and git is told not to tidy by itself.
+///
+/// # Errors
+/// When the store or git fails; it is tried again when the next time has come.
+pub async fn maintain(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> {
+    let (space, key, now) = ("maintained", repository.as_str(), ctx.now());
+    if ctx.store.note(space, key, now).await?.is_some() {
+        return Ok(());
+    }
+    ctx.store.put_note(space, key, "", Some(now.plus(MAINTAIN_EVERY))).await?;
+    Ok(crate::discover::mirror(ctx, repository).await?.maintain().await?)
 }
 
 /// At the start of the service: ends what an earlier process of this machine left behind.

@@ -284,8 +284,9 @@ impl Live {
     /// Enters a run; it leaves when the guard is dropped.
     #[must_use]
     pub fn enter(self: &Live, run: RunId, live: LiveRun) -> LiveGuard<'_> {
+        let inbox = live.inbox.clone();
         self.lock().insert(run.clone(), live);
-        LiveGuard { live: self, run }
+        LiveGuard { live: self, run, inbox }
     }
 
     /// One run, if it is at work here.
@@ -309,10 +310,15 @@ impl Live {
 pub struct LiveGuard<'a> {
     live: &'a Live,
     run: RunId,
+    inbox: mpsc::Sender<runner::session::Inbox>,
 }
 
 impl Drop for LiveGuard<'_> {
     fn drop(&mut self) {
-        self.live.lock().remove(&self.run);
+        let mut runs = self.live.lock();
+        // After a lease was lost while the machine slept, the same run may have been taken up anew here.
+        if runs.get(&self.run).is_some_and(|live| live.inbox.same_channel(&self.inbox)) {
+            runs.remove(&self.run);
+        }
     }
 }

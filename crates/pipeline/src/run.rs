@@ -22,6 +22,7 @@ use backlog::task::{Command, Task, TaskState, Work};
 use backlog::verdict::DiffPolicy;
 use gateway::{Address, Listen, RunGateway};
 use git::{Author, Checkout, Mirror};
+use runner::RunnerError;
 use runner::agent::{Agent, AgentOutcome, ClaudeCode, CommandAgent, GatewayAddress, Policy, SessionSpec};
 use runner::sandbox::{Confinement, GatewayBridge, Kind, Toolchains};
 use runner::session::{Limits, RunSpec, SessionEnd, SessionOutcome};
@@ -31,6 +32,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::deliver::{done, give_up};
+use crate::discover::BadPolicy;
 use crate::settings::{AgentKind, AgentSettings, PromptBy, RepositoryPolicy};
 use crate::{Context, LiveRun, discover, prompt, wording};
 
@@ -60,7 +62,10 @@ pub async fn run_task(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken)
     let mirror = discover::mirror(ctx, &task.repository).await?;
     let fetched = mirror.fetch().await?;
     let head = fetched.head.context("the repository has no commits any more")?;
-    let policy = discover::policy(&mirror, &mirror.files(&head).await?).await?;
+    let policy = match discover::policy(&mirror, &mirror.files(&head).await?).await {
+        Err(error) if error.is::<BadPolicy>() => return rest(ctx, job, &error.to_string()).await,
+        policy => policy?,
+    };
     if policy.enabled == Some(false) {
         return rest(ctx, job, "the repository's own policy says `enabled = false`").await;
     }
@@ -237,7 +242,14 @@ async fn attend(
         runner::run_session(spec, protocol(agent), ctx.sandbox.as_ref(), inbox, events_tx, stop, ctx.clock.clone());
     let lease = job.lease();
     let (end, ()) = tokio::join!(session, record(ctx, &lease, run, spent, &gateway, events));
-    let end: SessionEnd = end?;
+    let end: SessionEnd = match end {
+        // A matter of installation, the same at every try: a person has to see it.
+        Err(error @ RunnerError::ProgramMissing { .. }) => {
+            let outcome = AgentOutcome::Failed { reason: error.to_string(), retryable: false };
+            return Ok(Attended { outcome: SessionOutcome::Ended(outcome), over_budget: false });
+        }
+        end => end?,
+    };
     if run.session.is_none() {
         run.session = end.session_id;
     }

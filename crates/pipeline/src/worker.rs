@@ -143,6 +143,14 @@ async fn renew(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken) {
     }
 }
 
+/// Whether the code host or the way to it is the trouble: it may last for hours and is no fault of a task, so the
+/// pauses grow but the task never fails by it.
+fn is_outside(error: &anyhow::Error) -> bool {
+    use git::GitError::{Limited, Timeout, Transient};
+    matches!(error.downcast_ref(), Some(ForgeError::Transient { .. } | ForgeError::BadCredential(_)))
+        || matches!(error.downcast_ref(), Some(Limited { .. } | Timeout { .. } | Transient { .. }))
+}
+
 /// Puts a job back whose step failed; a limit of the code host is no failure.
 async fn end_failed(ctx: &Arc<Context>, job: &Job, error: &anyhow::Error) {
     if error.downcast_ref::<StoreError>().is_some_and(|error| matches!(error, StoreError::LeaseLost(_))) {
@@ -150,10 +158,12 @@ async fn end_failed(ctx: &Arc<Context>, job: &Job, error: &anyhow::Error) {
         return;
     }
     let now = ctx.now();
+    let later = now.plus(backoff(job.claims, Duration::from_secs(5), Duration::from_secs(900)));
+    let counted = !is_outside(error) || job.claims + 1 < JOB_MAX_CLAIMS;
     let (at, counts) = match error.downcast_ref::<ForgeError>() {
         Some(ForgeError::Limited { until }) => (*until, false),
-        Some(ForgeError::Transient { retry_at: Some(at), .. }) => (*at, true),
-        _ => (now.plus(backoff(job.claims, Duration::from_secs(5), Duration::from_secs(900))), true),
+        Some(ForgeError::Transient { retry_at: Some(at), .. }) => (*at, counted),
+        _ => (later, counted),
     };
     tracing::warn!(task = %job.task, step = job.kind.as_str(), error = format!("{error:#}"), "a step failed and is tried again");
     let end = Commit { job: Some((job.lease(), Some(JobEnd::Retry { at, counts }))), ..Commit::default() };

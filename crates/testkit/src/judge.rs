@@ -138,8 +138,12 @@ async fn pass_on(
 impl Proxy {
     /// Undocumented statuses of answers are only warnings, and GitHub does give them: 304 and 404 on many routes.
     fn keep(&self, what: &str, violations: &[u8]) {
-        let unread = || json!([{ "location": ["request"], "message": String::from_utf8_lossy(violations) }]);
-        let violations: Value = serde_json::from_slice(violations).unwrap_or_else(|_| unread());
+        let violations: Value = serde_json::from_slice(violations).unwrap_or_else(|_| {
+            // A long list is cut off in the middle; what is wrong with the request comes first in it.
+            let cut = String::from_utf8_lossy(violations);
+            let of = if cut.contains("\"location\":[\"request\"") { "request" } else { "response" };
+            json!([{ "location": [of], "severity": "Error", "message": cut }])
+        });
         for one in violations.as_array().into_iter().flatten() {
             let of_request = one["location"][0] == "request";
             if !of_request && one["severity"] != "Error" {

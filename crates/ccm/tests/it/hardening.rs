@@ -267,6 +267,36 @@ async fn a_repository_that_takes_itself_out_is_told_once_and_starts_no_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_is_not_valid_stops_agents_but_no_decision_and_is_taken_up_when_mended() {
+    let t = Story::start().await;
+    t.settle().await;
+    t.clock.advance(Duration::from_secs(60));
+    t.github.comment(1, "maintainer", "/ccm approve");
+    t.github.commit("me/app", "Oops", &[(".github/ccm.toml", "check = 1\n")]).await;
+    for _ in 0..12 {
+        t.later(Duration::from_secs(3600)).await;
+    }
+    let task = t.task().await;
+    assert_eq!((task.state.stage(), runs(&t, &task).await.len()), (Stage::Approved, 0), "{}", t.timeline().await);
+    let parked = t.ctx.store.repositories().await.unwrap().remove(0).parked;
+    assert!(parked.is_some_and(|why| why.contains("is not valid in line 1")));
+    t.github.commit("me/app", "Mended", &[(".github/ccm.toml", POLICY)]).await;
+    t.later(Duration::from_secs(600)).await;
+    assert_eq!(t.stage().await, Stage::InReview, "{}", t.timeline().await);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_case_of_the_approval_label_does_not_count() {
+    let t = Story::start().await;
+    t.settle().await;
+    t.github.label(1, "Approved-For-Dev", "maintainer");
+    t.settle().await;
+    assert_eq!(t.stage().await, Stage::InReview, "{}", t.timeline().await);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_approval_that_came_before_we_knew_of_the_issue_counts() {
     let t = Story::start().await;
     t.github.commit("me/app", "More", &[("more.py", "# TODO: handle the other case\nx = 1\n")]).await;
@@ -282,6 +312,25 @@ async fn an_approval_that_came_before_we_knew_of_the_issue_counts() {
     t.later(Duration::from_secs(60)).await;
     assert_eq!(t.github.pulls().len(), 1);
     t.check_invariants().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_host_that_is_away_for_hours_fails_no_task() {
+    let t = Story::start().await;
+    t.settle().await;
+    decide(&t.ctx, &t.task().await.id, Decision::Approve(None), operator()).await.unwrap();
+    t.github.fail(Fault::bad_gateway().on("POST /repos/{owner}/{repo}/pulls").forever());
+    t.github.fail(Fault::bad_gateway().on("GET /repos/{owner}/{repo}/pulls").forever());
+    for _ in 0..12 {
+        t.later(Duration::from_secs(3600)).await;
+    }
+    assert_eq!(t.stage().await, Stage::Verifying, "{}", t.timeline().await);
+    t.github.stop_failing();
+    for _ in 0..3 {
+        t.later(Duration::from_secs(3600)).await;
+    }
+    assert_eq!((t.stage().await, t.github.pulls().len()), (Stage::InReview, 1), "{}", t.timeline().await);
+    t.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

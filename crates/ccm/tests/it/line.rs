@@ -143,3 +143,16 @@ async fn an_agent_that_changes_nothing_or_touches_protected_paths_delivers_nothi
         t.end().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_not_installed_fails_the_task_at_once_and_says_what_to_do() {
+    let t = Story::start().await;
+    t.no_agent();
+    t.settle().await;
+    t.github.label(1, "approved-for-dev", "maintainer");
+    t.settle().await;
+    assert_eq!(t.stage().await, Stage::Failed);
+    let timeline = t.timeline().await;
+    assert!(timeline.contains("was not found; install it or set its full path in the configuration"), "{timeline}");
+    t.end().await;
+}

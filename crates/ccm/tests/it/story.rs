@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backlog::names::TaskId;
-use backlog::task::{Stage, Task, TaskState};
+use backlog::task::{Stage, Task};
 use backlog::time::Clock;
 use forge::github::{GitHub, GitHubConfig, Limits, Sleep};
 use pipeline::driver::Driver;
@@ -93,6 +93,11 @@ impl Story {
         let path = self.dir.path().join("agent.sh");
         std::fs::write(&path, format!("#!/bin/sh\nset -e\ncat > \"$HOME/prompt\"\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Takes the agent's program away.
+    pub fn no_agent(&self) {
+        std::fs::remove_file(self.dir.path().join("agent.sh")).unwrap();
     }
 
     /// Drives reconcilers and jobs until nothing moves.
@@ -243,10 +248,8 @@ impl Story {
                 let folder = self.ctx.paths.run(&run.id);
                 assert!(!folder.join("gateway.sock").exists(), "the socket of {} is left", run.id);
             }
-            if let TaskState::Done { .. } = task.state {
-                housekeep::housekeep(&self.ctx).await.unwrap();
-            }
         }
+        housekeep::housekeep(&self.ctx).await.unwrap();
         let left: Vec<PathBuf> =
             std::fs::read_dir(self.ctx.paths.runs()).unwrap().map(|entry| entry.unwrap().path()).collect();
         let running = self.tasks().await.iter().any(|task| !task.state.is_final());

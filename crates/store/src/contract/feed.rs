@@ -125,7 +125,7 @@ pub(crate) async fn a_transcript_has_a_bound(store: Arc<dyn Store>) {
     let bytes: u64 = kept.iter().map(|line| line.line.len() as u64 + 1).sum();
     assert!(bytes <= TRANSCRIPT_BYTES && bytes + part.len() as u64 + 1 > TRANSCRIPT_BYTES, "{bytes}");
     let notice: serde_json::Value = serde_json::from_str(&last.line).unwrap();
-    assert_eq!(notice["event"], "notice");
+    assert_eq!(notice["type"], "notice");
     assert_eq!(
         notice["text"],
         "The transcript was cut here: at most 16 MiB are kept of one run. The run itself went on."

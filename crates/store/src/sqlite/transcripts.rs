@@ -51,7 +51,7 @@ fn notice() -> String {
         "The transcript was cut here: at most {} MiB are kept of one run. The run itself went on.",
         TRANSCRIPT_BYTES / 1024 / 1024
     );
-    serde_json::json!({ "event": "notice", "text": text }).to_string()
+    serde_json::json!({ "type": "notice", "text": text }).to_string()
 }
 
 pub(super) async fn list(

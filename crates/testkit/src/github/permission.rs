@@ -1,45 +1,26 @@
 //! What people may do.
 
-/// What a user may do in one repository, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Permission {
-    /// Nothing beyond what the public sees.
-    None,
-    /// Look, open issues, comment.
-    Read,
-    /// Label and close issues too.
-    Triage,
-    /// Push and merge too.
-    Write,
-    /// Repository settings without the dangerous ones.
-    Maintain,
-    /// Everything.
-    Admin,
+pub use backlog::approval::Permission;
+
+/// GitHub's name of a base role.
+pub(super) fn role(permission: Permission) -> &'static str {
+    match permission {
+        Permission::None => "none",
+        Permission::Read => "read",
+        Permission::Triage => "triage",
+        Permission::Write => "write",
+        Permission::Maintain => "maintain",
+        Permission::Admin => "admin",
+    }
 }
 
-impl Permission {
-    /// GitHub's name of this base role.
-    #[must_use]
-    pub fn role(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Read => "read",
-            Self::Triage => "triage",
-            Self::Write => "write",
-            Self::Maintain => "maintain",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The older four-valued name, which hides triage and maintain.
-    #[must_use]
-    pub fn legacy(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Read | Self::Triage => "read",
-            Self::Write | Self::Maintain => "write",
-            Self::Admin => "admin",
-        }
+/// The older four-valued name, which hides triage and maintain.
+pub(super) fn legacy(permission: Permission) -> &'static str {
+    match permission {
+        Permission::None => "none",
+        Permission::Read | Permission::Triage => "read",
+        Permission::Write | Permission::Maintain => "write",
+        Permission::Admin => "admin",
     }
 }
 

@@ -106,7 +106,7 @@ impl FakeGitHub {
 
     /// Gives a user a permission in one repository.
     pub fn permit(&self, repo: &str, login: &str, permission: Permission) {
-        self.permit_as(repo, login, permission, permission.role());
+        self.permit_as(repo, login, permission, super::permission::role(permission));
     }
 
     /// Gives a user a custom role, which has a name of its own and the rights of `permission`.

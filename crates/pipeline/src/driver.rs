@@ -137,7 +137,10 @@ impl Driver {
         }
         if self.due(ctx, &look(name), limits.scan_every()) {
             match discover::scan(ctx, repository).await {
-                Ok(Look::Read(policy)) => self.remember(name, Some(*policy)),
+                Ok(Look::Read(policy)) => {
+                    self.remember(name, Some(*policy));
+                    log("maintain", Some(name), housekeep::maintain(ctx, name).await);
+                }
                 Ok(Look::Parked) => self.remember(name, None),
                 Ok(Look::Later) => {}
                 Err(error) => log("scan", Some(name), Err(error)),

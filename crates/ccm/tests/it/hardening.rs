@@ -334,6 +334,25 @@ async fn a_code_host_that_is_away_for_hours_fails_no_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_does_not_pile_up_packs() {
+    let t = Story::start().await;
+    let packs = || {
+        let folder = t.ctx.paths.mirror(&app()).join("objects/pack");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.extension().is_some_and(|end| end == "pack")).count()
+    };
+    for n in 0..3 {
+        let many: Vec<(String, String)> = (0..120).map(|file| (format!("f{file}"), format!("{n}"))).collect();
+        let files: Vec<(&str, &str)> = many.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        t.github.commit("me/app", "More", &files).await;
+        t.later(Duration::from_secs(3600)).await;
+    }
+    t.later(Duration::from_secs(8 * 86_400)).await;
+    assert_eq!(packs(), 1);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn code_and_sockets_are_for_this_user_only() {
     let t = Story::start().await;
     for folder in [t.ctx.paths.mirrors(), t.ctx.paths.runs()] {

@@ -133,5 +133,7 @@ pub(super) fn permission(call: &Call, world: &mut World) -> Reply {
         "push": access.permission >= Permission::Write, "triage": access.permission >= Permission::Triage,
         "pull": access.permission >= Permission::Read,
     });
-    Ok(Answer::ok(json!({"permission": super::permission::legacy(access.permission), "role_name": access.role_name, "user": user})))
+    Ok(Answer::ok(
+        json!({"permission": super::permission::legacy(access.permission), "role_name": access.role_name, "user": user}),
+    ))
 }

@@ -431,7 +431,8 @@ impl World {
     pub(super) fn access(&self, repo: usize, login: Option<&str>) -> Access {
         let repo = &self.repos[repo];
         let public = if repo.private { Permission::None } else { Permission::Read };
-        let plain = |permission: Permission| Access { permission, role_name: super::permission::role(permission).to_owned() };
+        let plain =
+            |permission: Permission| Access { permission, role_name: super::permission::role(permission).to_owned() };
         let Some(login) = login else { return plain(public) };
         if let Some(access) = repo.access.get(login) {
             return if access.permission < public { plain(public) } else { access.clone() };

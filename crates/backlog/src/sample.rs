@@ -107,7 +107,6 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::Verify,
         Command::TryAgain(vec!["The check `test` did not pass.".to_owned()]),
         Command::GiveUp("Nothing helped.".to_owned()),
-        Command::Requeue,
         Command::Deliver(pull()),
         Command::Revise(Revision {
             notes: vec![note("line-1")],
@@ -131,17 +130,16 @@ pub(crate) fn commands() -> Vec<Command> {
             Command::Verify => 6,
             Command::TryAgain(_) => 7,
             Command::GiveUp(_) => 8,
-            Command::Requeue => 9,
-            Command::Deliver(_) => 10,
-            Command::Revise(_) => 11,
-            Command::Merge(_) => 12,
-            Command::ClosePull(_) => 13,
-            Command::Retry => 14,
-            Command::Cancel(_) => 15,
+            Command::Deliver(_) => 9,
+            Command::Revise(_) => 10,
+            Command::Merge(_) => 11,
+            Command::ClosePull(_) => 12,
+            Command::Retry => 13,
+            Command::Cancel(_) => 14,
         };
         assert_eq!(place, expected);
     }
-    assert_eq!(all.len(), 16);
+    assert_eq!(all.len(), 15);
     all
 }
 

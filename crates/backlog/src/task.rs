@@ -290,8 +290,6 @@ pub enum Command {
     TryAgain(Vec<String>),
     /// The run was no good, or the pull request cannot be finished, and nothing more is tried.
     GiveUp(String),
-    /// The run was interrupted through no fault of its own (shutdown, lost lease): it counts as no attempt.
-    Requeue,
     /// Branch and pull request were seen on the code host.
     Deliver(Pull),
     /// Hand the pull request back to the agent.
@@ -320,7 +318,6 @@ impl Command {
             Self::Verify => "verified",
             Self::TryAgain(_) => "tried again",
             Self::GiveUp(_) => "given up",
-            Self::Requeue => "put back in the queue",
             Self::Deliver(_) => "delivered",
             Self::Revise(_) => "handed back to the agent",
             Self::Merge(_) => "merged",
@@ -515,13 +512,6 @@ impl TaskState {
                 | Self::Running { work, .. }
                 | Self::Verifying { work, .. }
                 | Self::InReview { work, .. } => Ok(Self::Failed { reason, work }),
-                _ => Err(refused),
-            },
-            Command::Requeue => match self {
-                Self::Running { mut work, .. } | Self::Verifying { mut work, .. } => {
-                    work.attempts = work.attempts.saturating_sub(1);
-                    Ok(Self::Approved { work })
-                }
                 _ => Err(refused),
             },
             Command::Deliver(pull) => match self {

@@ -176,8 +176,10 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
     config.agents.entry("default".to_owned()).or_default();
     let wrong = |what: String| Err(ConfigError(what));
     for (name, agent) in &config.agents {
-        if !(agent.max_cost_usd.is_finite() && (0.0..=10_000.0).contains(&agent.max_cost_usd)) {
-            return wrong(format!("agents.{name}.max_cost_usd must be between 0 and 10000"));
+        for (key, usd) in [("max_cost_usd", agent.max_cost_usd), ("max_task_usd", agent.max_task_usd)] {
+            if !(usd.is_finite() && (0.0..=10_000.0).contains(&usd)) {
+                return wrong(format!("agents.{name}.{key} must be between 0 and 10000"));
+            }
         }
         if agent.kind == pipeline::settings::AgentKind::Command && agent.program.is_none() {
             return wrong(format!("agents.{name} has kind \"command\" and needs a `program`"));

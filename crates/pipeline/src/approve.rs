@@ -314,7 +314,7 @@ pub async fn read_decisions(ctx: &Arc<Context>, host: &RepoName) -> Result<()> {
     if !forge.has_issues() {
         return Ok(());
     }
-    let managed = ctx.settings().manager_repository.is_some();
+    let managed = ctx.settings().manager_repository.as_ref() == Some(host);
     let filter = TaskFilter {
         repository: (!managed).then(|| host.clone()),
         stages: UNDECIDED.to_vec(),

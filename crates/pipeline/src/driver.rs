@@ -147,9 +147,8 @@ impl Driver {
             }
         }
         if self.due(ctx, &poll(name), limits.poll_every()) || nudged {
-            if ctx.settings().manager_repository.is_none() {
-                log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
-            }
+            // Also beside a manager repository: older proposals may be in the repository itself.
+            log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
             log("follow up", Some(name), follow_up::follow_up(ctx, name).await);
             if let Some(policy) = self.policy(name) {
                 log("propose", Some(name), propose::propose_next(ctx, name, &policy).await);

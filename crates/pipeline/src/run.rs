@@ -75,7 +75,10 @@ pub async fn run_task(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken)
         Err(_) => return done(ctx, job).await,
     };
     let (task, mut run) = match &task.state {
-        TaskState::Approved { .. } => begin(ctx, job, task, &name, &agent).await?,
+        TaskState::Approved { .. } => match budget(ctx, &task, &agent).await? {
+            Ok(budget) => begin(ctx, job, task, &name, budget).await?,
+            Err(reason) => return give_up(ctx, job, task, reason).await,
+        },
         TaskState::Running { run, .. } => {
             let run = ctx.store.run(run).await?.context("the run of a task is stored")?;
             runner::kill_leftovers(&ctx.paths.marker(run.id.as_str())).await?;
@@ -127,8 +130,25 @@ fn chosen(ctx: &Context, task: &Task, policy: &RepositoryPolicy) -> Result<(Stri
     Ok((name.to_owned(), policy.narrow(agent.clone())))
 }
 
+/// What the next run may cost, in micro-USD: what is granted for one run, within what is left for the whole task. Else
+/// why none begins.
+async fn budget(ctx: &Context, task: &Task, agent: &AgentSettings) -> Result<Result<u64, String>> {
+    let granted = task.budget_micro_usd.unwrap_or_else(|| agent.budget_micro_usd());
+    // Who grants more for one run than is meant for a task means it.
+    let most = agent.task_micro_usd().max(granted);
+    let spent: u64 = ctx.store.runs(Some(&task.id), 0).await?.iter().map(|run| run.usage.cost_micro_usd).sum();
+    if spent > 0 && spent >= most {
+        return Ok(Err(format!(
+            "The task has cost {} so far, and {} is the most for one task. Raise max_task_usd of its agent, then retry.",
+            wording::usd(spent),
+            wording::usd(most)
+        )));
+    }
+    Ok(Ok(granted.min(most.saturating_sub(spent))))
+}
+
 /// Approved → Running, with a new run.
-async fn begin(ctx: &Arc<Context>, job: &Job, task: Task, name: &str, agent: &AgentSettings) -> Result<(Task, Run)> {
+async fn begin(ctx: &Arc<Context>, job: &Job, task: Task, name: &str, budget: u64) -> Result<(Task, Run)> {
     let now = ctx.now();
     let attempt = task.state.work().map_or(0, |work| work.runs) + 1;
     let id = RunId::of(&task.id, attempt);
@@ -144,7 +164,7 @@ async fn begin(ctx: &Arc<Context>, job: &Job, task: Task, name: &str, agent: &Ag
         commit: None,
         session: None,
         usage: Usage::default(),
-        budget_micro_usd: task.budget_micro_usd.unwrap_or_else(|| agent.budget_micro_usd()),
+        budget_micro_usd: budget,
         sandbox: ctx.sandbox.level().to_string(),
         files: Vec::new(),
         diff: String::new(),

@@ -122,6 +122,8 @@ pub struct AgentSettings {
     pub model: Option<String>,
     /// The most one run may cost, in US dollars.
     pub max_cost_usd: f64,
+    /// The most all runs of one task may cost together, in US dollars.
+    pub max_task_usd: f64,
     /// The most one run may take, in minutes.
     pub max_minutes: u64,
     /// The longest silence, in minutes, before a run counts as stalled.
@@ -139,6 +141,7 @@ impl Default for AgentSettings {
             prompt: PromptBy::Stdin,
             model: None,
             max_cost_usd: 5.0,
+            max_task_usd: 15.0,
             max_minutes: 60,
             max_silent_minutes: 10,
             max_turns: 100,
@@ -147,6 +150,13 @@ impl Default for AgentSettings {
 }
 
 impl AgentSettings {
+    /// The most all runs of one task may cost together, in micro-USD.
+    #[must_use]
+    pub fn task_micro_usd(&self) -> u64 {
+        // Checked to be in 0..=10,000 when the configuration is read.
+        (self.max_task_usd * 1_000_000.0).round() as u64
+    }
+
     /// The most one run may cost, in micro-USD.
     #[must_use]
     pub fn budget_micro_usd(&self) -> u64 {

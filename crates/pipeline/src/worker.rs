@@ -27,6 +27,10 @@ pub const LEASE: Duration = Duration::from_secs(60);
 const RENEW: Duration = Duration::from_secs(15);
 /// How often the queue is looked at without a nudge.
 const POLL: Duration = Duration::from_secs(2);
+/// Where it is kept why a step failed last.
+const WHY: &str = "why";
+/// For how long.
+const KEEP_WHY: Duration = Duration::from_secs(7 * 86_400);
 
 /// Claims and runs jobs until `stop` is cancelled, then waits for the running ones; `kill` ends those at once.
 pub async fn work(ctx: Arc<Context>, stop: CancellationToken, kill: CancellationToken) {
@@ -109,8 +113,15 @@ async fn step(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken) -> Resu
     if job.claims > JOB_MAX_CLAIMS {
         return match ctx.store.task(&job.task).await? {
             Some(task) if !task.state.is_final() => {
+                let why = ctx
+                    .store
+                    .note(WHY, task.id.as_str(), ctx.now())
+                    .await?
+                    .map_or("Look at the service's log, then retry the task.".to_owned(), |why| {
+                        format!("{} Mend that, then retry the task.", crate::wording::sentence(&why))
+                    });
                 let reason = format!(
-                    "The step `{}` was begun {} times and never ended. Look at the service's log, then retry the task.",
+                    "The step `{}` was begun {} times and never ended. {why}",
                     job.kind.as_str(),
                     job.claims - 1
                 );
@@ -166,6 +177,10 @@ async fn end_failed(ctx: &Arc<Context>, job: &Job, error: &anyhow::Error) {
         _ => (later, counted),
     };
     tracing::warn!(task = %job.task, step = job.kind.as_str(), error = format!("{error:#}"), "a step failed and is tried again");
+    let why: String = format!("{error:#}").chars().take(500).collect();
+    if let Err(error) = ctx.store.put_note(WHY, job.task.as_str(), &why, Some(now.plus(KEEP_WHY))).await {
+        tracing::warn!(error = %error, "why a step failed could not be kept");
+    }
     let end = Commit { job: Some((job.lease(), Some(JobEnd::Retry { at, counts }))), ..Commit::default() };
     if let Err(error) = ctx.store.commit(end).await {
         tracing::warn!(error = %error, "a job could not be put back; its lease will end");

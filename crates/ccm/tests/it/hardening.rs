@@ -360,3 +360,29 @@ async fn code_and_sockets_are_for_this_user_only() {
     }
     t.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_runs_of_a_task_together_cost_no_more_than_is_granted_for_it() {
+    let t = Story::start().await;
+    t.settle().await;
+    t.github.label(1, "approved-for-dev", "maintainer");
+    t.settle().await;
+    let mut run = runs(&t, &t.task().await).await.remove(0);
+    assert_eq!(run.budget_micro_usd, 5_000_000);
+    (run.usage.cost_micro_usd, run.budget_micro_usd) = (12_000_000, 12_000_000);
+    let spent = |run| store::Commit { runs: vec![run], ..store::Commit::default() };
+    t.ctx.store.commit(spent(run.clone())).await.unwrap();
+    t.clock.advance(Duration::from_secs(60));
+    t.github.review(2, "maintainer", "CHANGES_REQUESTED", "shorter, please");
+    t.agent("echo '# short' >> app.py");
+    t.settle().await;
+    assert_eq!(runs(&t, &t.task().await).await[1].budget_micro_usd, 3_000_000);
+    (run.usage.cost_micro_usd, run.budget_micro_usd) = (15_000_000, 15_000_000);
+    t.ctx.store.commit(spent(run)).await.unwrap();
+    t.clock.advance(Duration::from_secs(60));
+    t.github.review(2, "maintainer", "CHANGES_REQUESTED", "even shorter");
+    t.settle().await;
+    assert_eq!((t.task().await.state.stage(), runs(&t, &t.task().await).await.len()), (Stage::Failed, 2));
+    assert!(t.timeline().await.contains("Raise max_task_usd of its agent, then retry."), "{}", t.timeline().await);
+    t.end().await;
+}

@@ -1,6 +1,7 @@
 //! The worker: claims jobs, keeps their leases alive, and ends them.
 //!
-//! **Definition.** A worker is the loop that runs jobs. Several may run, on one machine or on many.
+//! **Definition.** A worker is the loop that runs jobs. One service process serves a data folder: a run's commit is in
+//! that folder's mirror, so its verification and delivery belong to the same machine.
 //!
 //! **Wanted properties.** A job is worked by one holder at a time; a holder that lost its lease stops and commits
 //! nothing; every claim ends in done, retry or fail; a stop signal lets jobs finish for a while, then puts them

@@ -49,7 +49,8 @@ async fn heal(t: &mut Story, what: &str) {
     assert!(!t.github.issue(1).open, "{what}");
 }
 
-async fn for_each_request(fault: impl Fn() -> Fault, name: &str) {
+/// Tells the story once for every request in it, each time with a fault that `order` orders at that request.
+async fn for_each_request(order: impl Fn(&Story, u64), name: &str) {
     let mut plain = Story::start().await;
     walk(&mut plain).await;
     let requests = plain.github.request_count();
@@ -58,9 +59,10 @@ async fn for_each_request(fault: impl Fn() -> Fault, name: &str) {
     for n in 1..=requests {
         let what = format!("{name} at request {n} of {requests}");
         let mut t = Story::start().await;
-        t.github.fail_nth_request(n, fault());
+        order(&t, n);
         walk(&mut t).await;
         t.check_invariants().await;
+        t.github.stop_failing();
         heal(&mut t, &what).await;
         t.end().await;
     }
@@ -68,12 +70,17 @@ async fn for_each_request(fault: impl Fn() -> Fault, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_request_may_fail_before_it_is_executed() {
-    for_each_request(Fault::bad_gateway, "502").await;
+    for_each_request(|t, n| t.github.fail_nth_request(n, Fault::bad_gateway()), "502").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_request_may_be_executed_and_its_answer_lost() {
-    for_each_request(Fault::execute_then_drop, "lost answer").await;
+    for_each_request(|t, n| t.github.fail_nth_request(n, Fault::execute_then_drop()), "lost answer").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn github_may_go_away_at_any_request_until_somebody_mends_it() {
+    for_each_request(|t, n| t.github.fail(Fault::bad_gateway().nth(n).forever()), "502 for good").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

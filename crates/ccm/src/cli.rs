@@ -91,7 +91,7 @@ pub enum Command {
     },
     /// Print the OpenAPI description of the REST interface
     Openapi,
-    /// Show the whole way of a task on a sample repository, with a replayed agent
+    /// Show the whole way of a task on sample repositories, with a replayed agent
     Demo {
         /// Approve and merge without a browser, print the timeline, and exit
         #[arg(long)]

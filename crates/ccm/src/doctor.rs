@@ -240,7 +240,7 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
     };
     let ctx = match wire::context(common, config, Vec::new()).await {
         Ok(ctx) => ctx,
-        Err(error) => return report.fail("github", format!("{error:#}"), "see above"),
+        Err(error) => return report.fail("github", format!("{error:#}"), "mend that, then run `ccm doctor` again"),
     };
     let Some(forge) = &ctx.forges.github else { return };
     match forge.login().await {

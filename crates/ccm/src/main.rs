@@ -84,7 +84,9 @@ async fn run(cli: Cli) -> Result<u8> {
             Ok(DONE)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "ccm", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ccm", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end());
             Ok(DONE)
         }
         Command::Openapi => output::json(&web::openapi()),

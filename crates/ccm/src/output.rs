@@ -26,7 +26,8 @@ pub fn remark(text: &str) {
 
 /// `text` without control characters: agents, code and issues have no say over the terminal of who reads about them.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    text.chars().filter(|c| !turns(*c) && (!c.is_control() || matches!(c, '\n' | '\t'))).collect()
 }
 
 /// Starts the log on standard error: warnings only, more with `-v`, or as `RUST_LOG` says.

@@ -224,7 +224,7 @@ fn print(format: Format, tasks: &[Task]) -> Result<()> {
                 })
                 .collect();
             output::line(&output::table(&["POINTS", "REPOSITORY", "PLACE", "TITLE"], rows));
-            output::remark(&format!("{} findings.", tasks.len()));
+            output::remark(&format!("{} finding{}.", tasks.len(), if tasks.len() == 1 { "" } else { "s" }));
         }
         Format::Sarif => {
             output::json(&sarif(&findings().map(|(_, finding)| finding).collect::<Vec<_>>()))?;

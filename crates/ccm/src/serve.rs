@@ -127,7 +127,11 @@ impl Service {
             _ = terminate.recv() => {}
             () = tokio::time::sleep(patience) => {}
         }
+        let cut_short = self.ctx.live.all().len();
         self.end().await;
+        if cut_short > 0 {
+            output::remark(&format!("Stopped. Runs cut short: {cut_short}; they go on at the next start."));
+        }
         Ok(if interrupted { INTERRUPTED } else { DONE })
     }
 

@@ -132,6 +132,9 @@ async fn show(common: &Common, ctx: &Context, text: &str) -> Result<u8> {
     for event in events {
         output::line(&format!("{}  {}", event.event.at, wording::event(&event)));
     }
+    if let (Stage::InReview, true, Some(pull)) = (task.state.stage(), task.repository.is_local(), task.state.pull()) {
+        output::remark(&format!("Merge it on the dashboard, or with `git merge {}`.", pull.branch));
+    }
     Ok(DONE)
 }
 

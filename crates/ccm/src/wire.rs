@@ -112,6 +112,11 @@ pub async fn local_repositories(git: &git::Git, paths: &[PathBuf]) -> Result<Vec
     let mut named: Vec<(RepoName, PathBuf)> = Vec::new();
     for path in paths {
         let repository = git::LocalRepository::open(git, path).await?;
+        // Without a branch there is nothing to start work from.
+        repository.head_branch().await?;
+        if named.iter().any(|(_, known)| known == repository.path()) {
+            continue;
+        }
         let folder = repository.path().file_name().map_or("repository".into(), |name| name.to_string_lossy());
         let clean: String =
             folder.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();

@@ -10,7 +10,7 @@ use backlog::names::BranchName;
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     /// The program is not there.
-    #[error("git was not found as `{}`; install git, or name its path in the configuration", program.display())]
+    #[error("git was not found as `{}`; install git and see that it is on the PATH", program.display())]
     NotInstalled {
         /// What was tried to start.
         program: PathBuf,
@@ -28,7 +28,7 @@ pub enum GitError {
         reason: &'static str,
     },
     /// The repository does not exist, or the login may not see it.
-    #[error("no repository at `{repository}`; check its name and that the login may read it")]
+    #[error("no repository at `{repository}`; check its name, and that it may be read")]
     NotFound {
         /// Address or path.
         repository: String,

@@ -176,7 +176,8 @@ impl Mirror {
     /// Packs the objects and drops those that nothing has reached for 30 days, which outlives every checkout.
     pub async fn maintain(&self) -> Result<(), GitError> {
         let _writing = self.write().await?;
-        self.call(["gc", "--quiet", "--no-detach", "--prune=30.days.ago"]).bulk().ok().await?;
+        let call = self.call(["gc", "--quiet", "--prune=30.days.ago"]).config("gc.autoDetach", "false");
+        call.bulk().ok().await?;
         Ok(())
     }
 

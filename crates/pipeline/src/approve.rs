@@ -59,7 +59,7 @@ pub enum DecideError {
     #[error("there is no task {0}")]
     NotFound(TaskId),
     /// The task's state does not allow it.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] InvalidTransition),
     /// It is not possible, with a finished sentence why.
     #[error("{0}")]

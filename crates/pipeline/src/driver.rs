@@ -45,6 +45,8 @@ impl Driver {
 
     /// Activates what is due until `stop` is cancelled; returns when what was activated has ended.
     pub async fn drive(self: Arc<Self>, ctx: Arc<Context>, stop: CancellationToken) {
+        // First of all what is watched: a repository of an earlier start may not be any more.
+        self.whole(&ctx).await;
         tokio::join!(self.drive_whole(&ctx, &stop), self.drive_repositories(&ctx, &stop));
     }
 

@@ -102,6 +102,9 @@ pub async fn run_task(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken)
         // Shutdown: the next start goes on with it. If somebody cancelled the task, the lease is lost and this fails.
         let end = JobEnd::Retry { at: ctx.now(), counts: false };
         ctx.store.update_run(&job.lease(), &run).await?;
+        let text = "The service stopped and the agent with it. The run goes on at the next start.".to_owned();
+        let notice = serde_json::to_string(&AgentEvent::Notice { text })?;
+        ctx.store.append_transcript(&run.id, ctx.now(), &[notice]).await?;
         ctx.store.commit(Commit { job: Some((job.lease(), Some(end))), ..Commit::default() }).await?;
         return Ok(());
     }

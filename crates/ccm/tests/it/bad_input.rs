@@ -209,3 +209,39 @@ pub async fn sample(dir: &Path) {
     let at = backlog::time::Timestamp(1_767_225_600_000);
     git::LocalRepository::create(&git, &dir.join("app"), &files, &author, "Begin", at).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_detached_head_is_refused_and_a_folder_named_twice_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    let git = |args: &'static [&'static str]| {
+        let dir = dir.path().join("app");
+        async move { Command::new("git").args(args).current_dir(dir).output().await.unwrap() }
+    };
+    assert!(git(&["checkout", "--quiet", "--detach"]).await.status.success());
+    let said = refused(dir.path(), 1, &["serve", "app"], &[]).await;
+    assert!(said.contains("has no default branch; check out a branch there"), "{said}");
+    assert!(git(&["checkout", "--quiet", "main"]).await.status.success());
+    config(dir.path(), "[server]\nlisten = \"127.0.0.1:0\"\n");
+    let mut served = crate::life::Served::of(dir.path(), &["app", "./app"]);
+    served.says("Sign in once with").await;
+    crate::life::added(dir.path()).await;
+    // Were it two, the second would be watched under a name of its own.
+    let again = ["--data-dir", "data", "add", "Write it twice", "--repo", "local/app-2"];
+    assert!(refused(dir.path(), 1, &again, &[]).await.contains("local/app-2 is not watched"));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_decision_is_said_once() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    config(dir.path(), "[server]\nlisten = \"127.0.0.1:0\"\n");
+    let served = crate::life::Served::start(dir.path()).await;
+    let task = crate::life::added(dir.path()).await;
+    let reject = ["--data-dir", "data", "tasks", "reject", &task];
+    assert!(ccm(dir.path(), &reject, &[]).await.status.success());
+    let said = refused(dir.path(), 1, &reject, &[]).await;
+    assert_eq!(said, "error: a task that is rejected cannot be rejected\n");
+    served.stop().await;
+}

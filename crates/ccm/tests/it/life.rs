@@ -14,25 +14,37 @@ use crate::bad_input::{ccm, sample};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `ccm serve app`, and what it says.
-struct Served {
+pub struct Served {
     child: Child,
     said: Lines<BufReader<ChildStderr>>,
 }
 
 impl Served {
-    async fn start(dir: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ccm"));
-        command.args(["--data-dir", "data", "serve", "app"]).current_dir(dir).env_clear().env("HOME", dir);
-        command.env("PATH", std::env::var("PATH").unwrap()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn().unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut served = Self { child, said };
+    /// Serves `app` until it says that it does.
+    pub async fn start(dir: &Path) -> Self {
+        let mut served = Self::of(dir, &["app"]);
         served.says("Sign in once with").await;
         served
     }
 
+    /// Serves these folders.
+    pub fn of(dir: &Path, paths: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ccm"));
+        command.args(["--data-dir", "data", "serve"]).args(paths).current_dir(dir).env_clear().env("HOME", dir);
+        command.env("PATH", std::env::var("PATH").unwrap()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, said }
+    }
+
+    /// Ends it with SIGTERM.
+    pub async fn stop(self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.ends().await, Some(0));
+    }
+
     /// Reads what it says up to a line with these words.
-    async fn says(&mut self, words: &str) {
+    pub async fn says(&mut self, words: &str) {
         let reading = async {
             while let Some(line) = self.said.next_line().await.unwrap() {
                 if line.contains(words) {
@@ -52,6 +64,20 @@ impl Served {
     async fn ends(mut self) -> Option<i32> {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends by itself").unwrap().code()
     }
+}
+
+/// Adds a task as soon as the repository is watched, and gives its id.
+pub async fn added(dir: &Path) -> String {
+    let add = ["--data-dir", "data", "add", "Write a changelog", "--repo", "local/app"];
+    let adding = async {
+        loop {
+            let added = ccm(dir, &add, &[]).await;
+            if added.status.success() {
+                return String::from_utf8(added.stdout).unwrap().trim().to_owned();
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, adding).await.expect("the repository comes to be watched")
 }
 
 #[tokio::test]
@@ -93,13 +119,10 @@ async fn a_data_folder_is_served_once_and_the_command_line_works_beside_it() {
     let second = ccm(dir.path(), &["--data-dir", "data", "serve", "app"], &[]).await;
     let said = String::from_utf8(second.stderr).unwrap();
     assert!(said.contains("another ccm serves the data folder") && said.contains("--data-dir"), "{said}");
-    let add = ["--data-dir", "data", "add", "Write a changelog", "--repo", "local/app"];
-    let added = ccm(dir.path(), &add, &[]).await;
-    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-    let id = String::from_utf8(added.stdout).unwrap();
+    let id = added(dir.path()).await;
     let list = ccm(dir.path(), &["--data-dir", "data", "tasks"], &[]).await;
     let list = String::from_utf8(list.stdout).unwrap();
-    assert!(list.contains(id.trim()) && list.contains("Write a changelog"), "{list}");
+    assert!(list.contains(&id) && list.contains("Write a changelog"), "{list}");
     served.signal(Signal::TERM);
     assert_eq!(served.ends().await, Some(0));
 }

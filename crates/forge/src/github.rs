@@ -5,7 +5,7 @@
 //! **Wanted properties.** Fast and polite: unchanged things cost nothing, every published limit is kept with room to
 //! spare, nothing is created twice, the token leaves for one origin only and stands in no text.
 //!
-//! **Design.** `client` sends one request, `governor` says when, `conditional` asks only for changes, `writes` creates
+//! **Design.** `wire` is the way to the host, `client` sends one request of one actor, `governor` says when, `conditional` asks only for changes, `writes` creates
 //! once; `repositories`, `issues`, `pulls` and `checks` are the calls. What has to survive a restart is in the
 //! [`Ledger`].
 
@@ -18,6 +18,7 @@ mod limit;
 mod model;
 mod pulls;
 mod repositories;
+mod wire;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,10 +37,11 @@ use crate::{
     Activity, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Ledger, LimitView, PullDraft,
     RepositoryView,
 };
-use client::{Client, Parts};
-use governor::{Governor, RealSleep};
+use client::{Account, Client, Failure};
+use governor::RealSleep;
 pub use governor::{Limits, Sleep};
 use repositories::Selection;
+use wire::Wire;
 use writes::Locks;
 
 /// How to reach GitHub, and what of it is meant.
@@ -74,7 +76,8 @@ pub enum SetupError {
 
 /// See the module.
 pub struct GitHub {
-    client: Client,
+    wire: Arc<Wire>,
+    client: Arc<Client>,
     git_url: Url,
     marker_key: SecretString,
     selection: Selection,
@@ -107,14 +110,13 @@ impl GitHub {
         sleep: Arc<dyn Sleep>,
     ) -> Result<Self, SetupError> {
         let GitHubConfig { api_url, git_url, token, repositories, marker_key, contact, limits } = config;
-        let governor = Governor::new(limits.clone(), Arc::clone(&ledger), Arc::clone(&clock), sleep);
         let git_url = git_url.unwrap_or_else(|| derived_git_url(&api_url));
         let user_agent = format!("ccm/{} (Claude Code Manager; {contact})", env!("CARGO_PKG_VERSION"));
-        let (ledger_of_client, clock_of_client) = (Arc::clone(&ledger), Arc::clone(&clock));
-        let parts =
-            Parts { api_url, token, user_agent, limits, governor, ledger: ledger_of_client, clock: clock_of_client };
+        let wire = Wire::new(api_url, &user_agent, limits, Arc::clone(&ledger), Arc::clone(&clock), sleep);
+        let wire = Arc::new(wire.map_err(SetupError::Client)?);
         Ok(Self {
-            client: Client::new(parts).map_err(SetupError::Client)?,
+            client: Arc::new(Client::new(Arc::clone(&wire), token).map_err(SetupError::Client)?),
+            wire,
             git_url,
             marker_key,
             selection: Selection::new(&repositories)?,
@@ -124,6 +126,16 @@ impl GitHub {
             labels: Mutex::default(),
             permissions: Mutex::default(),
         })
+    }
+
+    /// The client of the actor that works in a repository.
+    async fn client_of(&self, _repository: &RepoName) -> Result<Arc<Client>, Failure> {
+        Ok(Arc::clone(&self.client))
+    }
+
+    /// The account that acts.
+    async fn us(&self) -> Result<&Account, Failure> {
+        self.client.account().await
     }
 
     fn now(&self) -> Timestamp {
@@ -163,7 +175,7 @@ impl Forge for GitHub {
     }
 
     async fn login(&self) -> Result<String, ForgeError> {
-        Ok(self.client.account().await?.login.clone())
+        Ok(self.us().await?.login.clone())
     }
 
     async fn repositories(&self) -> Result<Vec<RepositoryView>, ForgeError> {
@@ -179,7 +191,7 @@ impl Forge for GitHub {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend([name.owner(), &format!("{}.git", name.name())]);
         }
-        let login = Some(("x-access-token".to_owned(), self.client.token().clone()));
+        let login = Some(("x-access-token".to_owned(), self.client_of(name).await?.token().clone()));
         Ok(GitAccess { url: url.to_string(), login })
     }
 

@@ -53,13 +53,14 @@ impl GitHub {
 
     fn commit_url(&self, repository: &RepoName, head: &CommitId, what: &str) -> Url {
         let segments = ["repos", repository.owner(), repository.name(), "commits", head.as_str(), what];
-        self.client.url(&segments, &[("per_page", "100")])
+        self.wire.url(&segments, &[("per_page", "100")])
     }
 
     async fn check_runs(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<CheckRun>, ForgeError> {
+        let client = self.client_of(repository).await?;
         let (mut url, mut all) = (self.commit_url(repository, head, "check-runs"), Vec::new());
         for _ in 0..PAGES {
-            let answer = match self.client.get(&url).await {
+            let answer = match client.get(&url).await {
                 Err(Failure::Refused(refusal)) if matches!(refusal.status.as_u16(), 403 | 404) => {
                     tracing::warn!(%repository, said = refusal.said, needs = refusal.needs, "check runs cannot be read");
                     return Ok(all);
@@ -67,7 +68,7 @@ impl GitHub {
                 answer => answer?,
             };
             all.extend(answer.json::<CheckRuns>()?.check_runs);
-            match self.client.next_page(&url, &answer)? {
+            match self.wire.next_page(&url, &answer)? {
                 Some(next) => url = next,
                 None => break,
             }
@@ -76,7 +77,8 @@ impl GitHub {
     }
 
     async fn statuses(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<Status>, ForgeError> {
-        match self.client.get_json::<CombinedStatus>(&self.commit_url(repository, head, "status")).await {
+        let client = self.client_of(repository).await?;
+        match client.get_json::<CombinedStatus>(&self.commit_url(repository, head, "status")).await {
             Err(Failure::Refused(refusal)) if matches!(refusal.status.as_u16(), 403 | 404) => Ok(Vec::new()),
             combined => Ok(combined?.statuses),
         }
@@ -91,7 +93,7 @@ impl GitHub {
             return Ok(log);
         }
         let segments = ["repos", repository.owner(), repository.name(), "actions", "jobs", &id, "logs"];
-        match self.client.read_text(self.client.url(&segments, &[])).await {
+        match self.client_of(repository).await?.read_text(self.wire.url(&segments, &[])).await {
             Ok(log) => {
                 let log = tail(&log);
                 self.ledger.remember(LOG_SPACE, &key, &log, Some(self.now().plus(LOG_KEPT))).await?;

@@ -1,7 +1,8 @@
 //! One request to GitHub and its answer.
 //!
-//! **Definition.** [`Client`] sends requests under the [`Governor`]'s permits, repeats reads, follows redirects and
-//! pages on the same origin, and turns whatever comes back into an [`Answer`] or a [`Failure`].
+//! **Definition.** [`Client`] is one actor's. It sends requests over the host's [`Wire`] under the permits of the
+//! actor's [`Governor`], repeats reads, follows redirects on the same origin, and turns whatever comes back into an
+//! [`Answer`] or a [`Failure`].
 //!
 //! **Wanted properties.** The token goes to one origin only and stands in no error; every body, page list and
 //! redirect chain has a bound; a write is never repeated here.
@@ -11,11 +12,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use backlog::time::{Clock, Timestamp};
+use backlog::time::Timestamp;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LINK, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -23,10 +23,11 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::conditional::{Flights, Stored};
-use super::governor::{Governor, Limits, Permit, Traffic};
+use super::governor::{Governor, Permit, Traffic};
 use super::limit::classify;
 use super::model::{ErrorBody, User};
-use crate::{ForgeError, Ledger, LedgerError};
+use super::wire::Wire;
+use crate::{ForgeError, LedgerError};
 
 /// The API version that is asked for (R45).
 pub(super) const API_VERSION: &str = "2022-11-28";
@@ -145,70 +146,37 @@ impl Account {
 
 /// See the module.
 pub(super) struct Client {
-    http: reqwest::Client,
-    api_url: Url,
+    pub(super) wire: Arc<Wire>,
     token: SecretString,
     authorization: HeaderValue,
     /// Names the token without telling it.
     token_hash: String,
-    user_agent: HeaderValue,
-    limits: Limits,
     account: OnceCell<Account>,
     alarmed: AtomicBool,
     pub(super) flights: Flights,
     pub(super) governor: Governor,
-    pub(super) ledger: Arc<dyn Ledger>,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-/// What a client is made of.
-pub(super) struct Parts {
-    pub(super) api_url: Url,
-    pub(super) token: SecretString,
-    pub(super) user_agent: String,
-    pub(super) limits: Limits,
-    pub(super) governor: Governor,
-    pub(super) ledger: Arc<dyn Ledger>,
-    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Client {
-    /// A client; `Err` says in a sentence why it cannot be one.
-    pub(super) fn new(parts: Parts) -> Result<Self, String> {
-        let Parts { api_url, token, user_agent, limits, governor, ledger, clock } = parts;
+    /// The client of this token's actor; `Err` says in a sentence why the token cannot be one.
+    pub(super) fn new(wire: Arc<Wire>, token: SecretString) -> Result<Self, String> {
         if token.expose_secret().trim().is_empty() {
             return Err("the token is empty".to_owned());
         }
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
             .map_err(|_| "the token holds a character that no token has, such as a line end".to_owned())?;
         authorization.set_sensitive(true);
-        let user_agent = HeaderValue::from_str(&user_agent)
-            .map_err(|_| "the contact holds a character that no header has".to_owned())?;
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(limits.connect_timeout)
-            .timeout(limits.request_timeout)
-            .pool_idle_timeout(Duration::from_secs(30));
-        if is_loopback(&api_url) {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|error| format!("the HTTP client cannot start: {error}"))?;
+        wire.keep_secret(&token);
         let token_hash = backlog::names::digest(&["github token", token.expose_secret()]);
         Ok(Self {
-            http,
-            api_url,
+            governor: wire.governor(),
+            wire,
             token,
             authorization,
             token_hash,
-            user_agent,
-            limits,
             account: OnceCell::new(),
             alarmed: AtomicBool::new(false),
             flights: Flights::default(),
-            governor,
-            ledger,
-            clock,
         })
     }
 
@@ -216,28 +184,16 @@ impl Client {
         &self.token
     }
 
-    /// The address of an API path with its query.
-    pub(super) fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
-        let mut url = self.api_url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        url
-    }
-
     /// The account behind the token, asked once. Loads what the governor remembers before and after.
     pub(super) async fn account(&self) -> Result<&Account, Failure> {
         let ask = || async {
             self.governor.remember_under(format!("token:{}", self.token_hash)).await?;
-            let answer = self.read(self.url(&["user"], &[]), None).await?;
+            let answer = self.read(self.wire.url(&["user"], &[]), None).await?;
             let user: User = answer.json()?;
             if user.login.is_empty() {
                 return Err(Failure::Unexpected("GitHub does not say whose token it is".to_owned()));
             }
-            let host = self.api_url.host_str().unwrap_or_default();
+            let host = self.wire.api_url.host_str().unwrap_or_default();
             self.governor.remember_under(format!("user:{host}:{}", user.id)).await?;
             Ok(Account { id: user.id, login: user.login })
         };
@@ -254,7 +210,7 @@ impl Client {
                 Err(Failure::NotSent(why) | Failure::Ambiguous(why)) => {
                     drop(permit);
                     tries += 1;
-                    if tries >= self.limits.tries {
+                    if tries >= self.wire.limits.tries {
                         return Err(Failure::NotSent(why));
                     }
                     self.governor.back_off(tries).await;
@@ -266,7 +222,7 @@ impl Client {
                 return Ok(answer);
             }
             hops += 1;
-            url = self.same_origin(&url, answer.header(LOCATION).unwrap_or_default())?;
+            url = self.wire.same_origin(&url, answer.header(LOCATION).unwrap_or_default())?;
             if hops > HOPS {
                 return Err(Failure::Unexpected(format!("{} was redirected more than {HOPS} times", answer.what)));
             }
@@ -308,10 +264,11 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let what = format!("{method} {}", url.path());
         let mut request = self
+            .wire
             .http
             .request(method.clone(), url.clone())
             .header(AUTHORIZATION, self.authorization.clone())
-            .header(USER_AGENT, self.user_agent.clone())
+            .header(USER_AGENT, self.wire.user_agent.clone())
             .header("accept", ACCEPT)
             .header("x-github-api-version", API_VERSION);
         if let Some(stored) = stored {
@@ -325,7 +282,7 @@ impl Client {
             request = request.json(body);
         }
         let started = tokio::time::Instant::now();
-        let got = self.receive(request, &what).await;
+        let got = self.wire.receive(request, &what).await;
         let status = got.as_ref().map_or("error", |answer| status_class(answer.status));
         let conditional = if stored.is_some() { "true" } else { "false" };
         metrics::counter!("ccm_github_requests_total", "method" => method.to_string(), "status_class" => status,
@@ -333,38 +290,6 @@ impl Client {
         .increment(1);
         metrics::histogram!("ccm_github_request_duration_seconds").record(started.elapsed().as_secs_f64());
         self.judge(permit, got?).await
-    }
-
-    /// Sends and reads the whole body, up to the bound (R33).
-    async fn receive(&self, request: reqwest::RequestBuilder, what: &str) -> Result<Answer, Failure> {
-        let broken = |error: reqwest::Error| {
-            let why = self.redact(&format!("{what}: {}", chain(&error.without_url())));
-            Failure::Ambiguous(why)
-        };
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            Err(error) if error.is_builder() => {
-                return Err(Failure::Unexpected(self.redact(&chain(&error.without_url()))));
-            }
-            Err(error) if error.is_connect() => {
-                return Err(Failure::NotSent(self.redact(&format!("{what}: {}", chain(&error.without_url())))));
-            }
-            Err(error) => return Err(broken(error)),
-        };
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > self.limits.body_bytes {
-                let most = self.limits.body_bytes;
-                return Err(Failure::Unexpected(format!("the answer to {what} is longer than {most} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: Bytes::from(body),
-            what: what.to_owned(),
-        })
     }
 
     /// What an answer means: limits go to the governor, refusals and failures become errors.
@@ -376,7 +301,7 @@ impl Client {
         {
             tracing::warn!(what = answer.what, when, "GitHub announces the end of what this version uses; update it");
         }
-        if let Some(limit) = classify(answer.status, &answer.headers, &answer.body, self.clock.now()) {
+        if let Some(limit) = classify(answer.status, &answer.headers, &answer.body, self.wire.clock.now()) {
             let until = self.governor.limited(limit, &answer.headers, permit).await?;
             return Err(Failure::Limited { until });
         }
@@ -388,8 +313,8 @@ impl Client {
             return Err(Failure::Refused(Refusal {
                 status: answer.status,
                 // Before anything is cut, or half a token would stay.
-                said: ErrorBody::read(self.redact(&String::from_utf8_lossy(&answer.body)).as_bytes()).sentence(),
-                needs: answer.header("x-accepted-github-permissions").map(|needs| self.redact(needs)),
+                said: ErrorBody::read(self.wire.redact(&String::from_utf8_lossy(&answer.body)).as_bytes()).sentence(),
+                needs: answer.header("x-accepted-github-permissions").map(|needs| self.wire.redact(needs)),
                 what: answer.what,
             }));
         }
@@ -406,42 +331,18 @@ impl Client {
             let target = url.join(answer.header(LOCATION).unwrap_or_default());
             let target =
                 target.map_err(|_| Failure::Unexpected(format!("{} was redirected to nowhere", answer.what)))?;
-            let same = target.origin() == self.api_url.origin();
-            if target.scheme() != "https" && self.api_url.scheme() == "https" {
+            let same = target.origin() == self.wire.api_url.origin();
+            if target.scheme() != "https" && self.wire.api_url.scheme() == "https" {
                 return Err(Failure::Unexpected(format!("{} was redirected to an address without TLS", answer.what)));
             }
-            let request = self.http.get(target.clone()).header(USER_AGENT, self.user_agent.clone());
+            let request = self.wire.http.get(target.clone()).header(USER_AGENT, self.wire.user_agent.clone());
             let request = if same { request.header(AUTHORIZATION, self.authorization.clone()) } else { request };
-            answer = self.receive(request, &format!("GET {}", target.path())).await?;
+            answer = self.wire.receive(request, &format!("GET {}", target.path())).await?;
             if !answer.status.is_success() {
                 return Err(Failure::NotSent(format!("{} was answered with {}", answer.what, answer.status.as_u16())));
             }
         }
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
-    }
-
-    /// An address from a header, if it stays on the origin that the token belongs to.
-    fn same_origin(&self, from: &Url, to: &str) -> Result<Url, Failure> {
-        let url = from.join(to).ok().filter(|url| url.origin() == self.api_url.origin());
-        url.ok_or_else(|| {
-            Failure::Unexpected(format!(
-                "GET {} leads to another host; that is refused, the token stays here",
-                from.path()
-            ))
-        })
-    }
-
-    /// The next page, from the `Link` header (R44).
-    pub(super) fn next_page(&self, url: &Url, answer: &Answer) -> Result<Option<Url>, Failure> {
-        match answer.header(LINK).and_then(next_link) {
-            Some(next) => self.same_origin(url, next).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// `text` without the token, by value (R37).
-    pub(super) fn redact(&self, text: &str) -> String {
-        text.replace(self.token.expose_secret(), "[token]")
     }
 
     /// The validators of an answer.
@@ -454,15 +355,6 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
-}
-
 fn status_class(status: StatusCode) -> &'static str {
     match status.as_u16() / 100 {
         2 => "2xx",
@@ -473,26 +365,15 @@ fn status_class(status: StatusCode) -> &'static str {
     }
 }
 
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
-}
-
-/// The address of `rel="next"` in a `Link` header.
-fn next_link(header: &str) -> Option<&str> {
-    header.split('<').skip(1).find_map(|link| {
-        let (address, rest) = link.split_once('>')?;
-        let mut parameters = rest.split([';', ',']).map(str::trim);
-        parameters.any(|parameter| matches!(parameter, "rel=\"next\"" | "rel=next")).then_some(address)
-    })
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_without_an_id_is_known_by_login() {
+        let us = Account { id: 7, login: "robot".to_owned() };
+        let user = |id, login: &str| User { id, login: login.to_owned(), kind: String::new() };
+        assert!(us.is(&user(7, "renamed")) && us.is(&user(0, "Robot")));
+        assert!(!us.is(&user(8, "robot")) && !us.is(&user(0, "")));
+    }
+}

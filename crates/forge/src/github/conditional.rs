@@ -80,8 +80,8 @@ impl Client {
     }
 
     async fn revalidate(&self, key: &str, url: &Url) -> Result<Answer, Failure> {
-        let now = self.clock.now();
-        let stored = self.ledger.recall(SPACE, key).await?;
+        let now = self.wire.clock.now();
+        let stored = self.wire.ledger.recall(SPACE, key).await?;
         let stored = stored.and_then(|text| serde_json::from_str::<Stored>(&text).ok());
         let stored = stored.filter(|stored| now.since(stored.fetched_at) < BELIEVED);
         let mut answer = self.read(url.clone(), stored.as_ref()).await?;
@@ -110,7 +110,7 @@ impl Client {
         let link = answer.header(LINK).map(str::to_owned);
         let stored = Stored { etag, last_modified, link, body: body.to_owned(), fetched_at: now };
         let text = serde_json::to_string(&stored).map_err(|error| Failure::Unexpected(error.to_string()))?;
-        Ok(self.ledger.remember(SPACE, key, &text, Some(now.plus(KEPT))).await?)
+        Ok(self.wire.ledger.remember(SPACE, key, &text, Some(now.plus(KEPT))).await?)
     }
 
     /// Reads one object.
@@ -124,7 +124,7 @@ impl Client {
         for _ in 0..most {
             let answer = self.get(&url).await?;
             all.extend(answer.json::<Vec<T>>()?);
-            match self.next_page(&url, &answer)? {
+            match self.wire.next_page(&url, &answer)? {
                 Some(next) => url = next,
                 None => return Ok(all),
             }

@@ -84,7 +84,7 @@ pub(super) fn intent(
 
 impl GitHub {
     fn issues_url(&self, repository: &RepoName, query: &[(&str, &str)]) -> Url {
-        self.client.url(&["repos", repository.owner(), repository.name(), "issues"], query)
+        self.wire.url(&["repos", repository.owner(), repository.name(), "issues"], query)
     }
 
     pub(super) fn issue_url(&self, repository: &RepoName, number: u64, rest: &[&str]) -> Url {
@@ -92,11 +92,11 @@ impl GitHub {
         let mut segments = vec!["repos", repository.owner(), repository.name(), "issues", &number];
         segments.extend(rest);
         let query: &[(&str, &str)] = if rest.is_empty() { &[] } else { &[("per_page", "100")] };
-        self.client.url(&segments, query)
+        self.wire.url(&segments, query)
     }
 
     pub(super) async fn issue(&self, repository: &RepoName, number: u64) -> Result<model::Issue, Failure> {
-        self.client.get_json(&self.issue_url(repository, number, &[])).await
+        self.client_of(repository).await?.get_json(&self.issue_url(repository, number, &[])).await
     }
 
     pub(super) fn issue_view(&self, repository: &RepoName, issue: &model::Issue) -> IssueView {
@@ -140,16 +140,18 @@ impl GitHub {
         let since = since.to_string();
         let query =
             [("state", "all"), ("sort", "updated"), ("direction", "asc"), ("since", &since), ("per_page", "100")];
-        let issues: Vec<model::Issue> = self.client.pages(self.issues_url(repository, &query), PAGES).await?;
+        let issues: Vec<model::Issue> =
+            self.client_of(repository).await?.pages(self.issues_url(repository, &query), PAGES).await?;
         let plain = issues.iter().filter(|issue| issue.pull_request.is_none());
         Ok(plain.map(|issue| self.issue_view(repository, issue)).collect())
     }
 
     pub(super) async fn activity_of(&self, link: &IssueLink) -> Result<Vec<Activity>, ForgeError> {
+        let client = self.client_of(&link.repository).await?;
         let events: Vec<model::IssueEvent> =
-            self.client.pages(self.issue_url(&link.repository, link.number, &["events"]), PAGES).await?;
+            client.pages(self.issue_url(&link.repository, link.number, &["events"]), PAGES).await?;
         let comments = self.comments(&link.repository, link.number).await?;
-        let us = self.client.account().await?;
+        let us = self.us().await?;
         let mut all: Vec<Activity> = Vec::with_capacity(events.len() + comments.len());
         for event in &events {
             let label = event.label.as_ref().map(|label| label.name().to_owned());
@@ -190,7 +192,7 @@ impl GitHub {
     }
 
     pub(super) async fn comments(&self, repository: &RepoName, number: u64) -> Result<Vec<model::Comment>, Failure> {
-        self.client.pages(self.issue_url(repository, number, &["comments"]), PAGES).await
+        self.client_of(repository).await?.pages(self.issue_url(repository, number, &["comments"]), PAGES).await
     }
 
     pub(super) async fn update_issue_of(&self, link: &IssueLink, patch: &IssuePatch) -> Result<(), ForgeError> {
@@ -271,12 +273,13 @@ impl GitHub {
     async fn ensure_label(&self, repository: &RepoName, label: &str) -> Result<(), ForgeError> {
         let segments = ["repos", repository.owner(), repository.name(), "labels"];
         let exact = [segments.as_slice(), &[label]].concat();
-        match self.client.get(&self.client.url(&exact, &[])).await.map_err(ForgeError::from) {
+        let client = self.client_of(repository).await?;
+        match client.get(&self.wire.url(&exact, &[])).await.map_err(ForgeError::from) {
             Err(ForgeError::NotFound(_)) => {}
             found => return found.map(drop),
         }
         let body = json!({ "name": label, "color": "5319e7", "description": "Set by Claude Code Manager (ccm)" });
-        match self.edit(repository, Method::POST, &self.client.url(&segments, &[]), Some(&body)).await {
+        match self.edit(repository, Method::POST, &self.wire.url(&segments, &[]), Some(&body)).await {
             Err(ForgeError::Conflict(_)) => Ok(()),
             done => done.map(drop),
         }
@@ -301,7 +304,7 @@ impl GitHub {
 
     fn comment_url(&self, repository: &RepoName, id: u64) -> Url {
         let id = id.to_string();
-        self.client.url(&["repos", repository.owner(), repository.name(), "issues", "comments", &id], &[])
+        self.wire.url(&["repos", repository.owner(), repository.name(), "issues", "comments", &id], &[])
     }
 
     /// An edit that may be repeated; a redirect tells the repository's new name.
@@ -312,7 +315,8 @@ impl GitHub {
         url: &Url,
         body: Option<&Value>,
     ) -> Result<Answer, ForgeError> {
-        match self.client.edit(Traffic::Edit, method, url, body).await {
+        let client = self.client_of(repository).await?;
+        match client.edit(Traffic::Edit, method, url, body).await {
             Err(Failure::Moved) => Err(self.moved(repository).await),
             done => Ok(done?),
         }
@@ -330,7 +334,7 @@ impl NewIssue<'_> {
     }
 
     async fn is_it(&self, github: &GitHub, issue: &model::Issue) -> Result<bool, ForgeError> {
-        let ours = issue.pull_request.is_none() && github.client.account().await?.is(&issue.user);
+        let ours = issue.pull_request.is_none() && github.us().await?.is(&issue.user);
         Ok(ours && marker::find(github.key(), &issue.body) == Some(self.mark()))
     }
 }
@@ -358,7 +362,7 @@ impl Creation for NewIssue<'_> {
     }
 
     async fn look(&self, github: &GitHub, deep: bool) -> Result<Option<model::Issue>, ForgeError> {
-        let login = &github.client.account().await?.login;
+        let login = &github.us().await?.login;
         let query = [
             ("creator", login.as_str()),
             ("state", "all"),
@@ -366,15 +370,16 @@ impl Creation for NewIssue<'_> {
             ("direction", "desc"),
             ("per_page", "100"),
         ];
+        let client = github.client_of(&self.draft.repository).await?;
         let mut url = github.issues_url(&self.draft.repository, &query);
         for _ in 0..if deep { DEEP_PAGES } else { SHALLOW_PAGES } {
-            let answer = github.client.get(&url).await?;
+            let answer = client.get(&url).await?;
             for issue in answer.json::<Vec<model::Issue>>()? {
                 if self.is_it(github, &issue).await? {
                     return Ok(Some(issue));
                 }
             }
-            match github.client.next_page(&url, &answer)? {
+            match github.wire.next_page(&url, &answer)? {
                 Some(next) => url = next,
                 None => break,
             }
@@ -385,8 +390,8 @@ impl Creation for NewIssue<'_> {
     /// Tries, one by one, the newest numbers that the list does not show.
     async fn look_closely(&self, github: &GitHub) -> Result<Option<model::Issue>, ForgeError> {
         let query = [("state", "all"), ("sort", "created"), ("direction", "desc"), ("per_page", "100")];
-        let listed: Vec<model::Issue> =
-            github.client.get_json(&github.issues_url(&self.draft.repository, &query)).await?;
+        let client = github.client_of(&self.draft.repository).await?;
+        let listed: Vec<model::Issue> = client.get_json(&github.issues_url(&self.draft.repository, &query)).await?;
         let newest = listed.first().map_or(0, |issue| issue.number);
         let gaps = (newest.saturating_sub(BEHIND).max(1)..newest).rev();
         let unseen = gaps.filter(|number| listed.iter().all(|issue| issue.number != *number));
@@ -451,7 +456,7 @@ impl Creation for NewComment<'_> {
     }
 
     async fn look(&self, github: &GitHub, _deep: bool) -> Result<Option<model::Comment>, ForgeError> {
-        let us = github.client.account().await?;
+        let us = github.us().await?;
         let comments = github.comments(&self.link.repository, self.link.number).await?;
         let is_it = |comment: &model::Comment| {
             us.is(&comment.user) && marker::find(github.key(), &comment.body).as_ref() == Some(&self.mark)
@@ -465,7 +470,8 @@ impl Creation for NewComment<'_> {
     }
 
     async fn read(&self, github: &GitHub, id: u64) -> Result<Option<model::Comment>, ForgeError> {
-        match github.client.get_json(&github.comment_url(&self.link.repository, id)).await {
+        let client = github.client_of(&self.link.repository).await?;
+        match client.get_json(&github.comment_url(&self.link.repository, id)).await {
             Err(Failure::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => Ok(None),
             found => Ok(Some(found?)),
         }

@@ -27,11 +27,11 @@ const MERGE_TRIES: u32 = 3;
 impl GitHub {
     fn pulls_url(&self, repository: &RepoName, rest: &[&str], query: &[(&str, &str)]) -> Url {
         let segments = ["repos", repository.owner(), repository.name(), "pulls"];
-        self.client.url(&[segments.as_slice(), rest].concat(), query)
+        self.wire.url(&[segments.as_slice(), rest].concat(), query)
     }
 
     async fn pull_request(&self, repository: &RepoName, number: u64) -> Result<model::PullRequest, ForgeError> {
-        Ok(self.client.get_json(&self.pulls_url(repository, &[&number.to_string()], &[])).await?)
+        Ok(self.client_of(repository).await?.get_json(&self.pulls_url(repository, &[&number.to_string()], &[])).await?)
     }
 
     pub(super) async fn ensure_pull_request_of(&self, draft: &PullDraft) -> Result<Pull, ForgeError> {
@@ -110,12 +110,13 @@ impl GitHub {
     async fn notes_of(&self, repository: &RepoName, number: u64) -> Result<Vec<ReviewNote>, ForgeError> {
         let id = number.to_string();
         let page = [("per_page", "100")];
+        let client = self.client_of(repository).await?;
         let reviews: Vec<model::Review> =
-            self.client.pages(self.pulls_url(repository, &[&id, "reviews"], &page), PAGES).await?;
+            client.pages(self.pulls_url(repository, &[&id, "reviews"], &page), PAGES).await?;
         let lines: Vec<model::LineComment> =
-            self.client.pages(self.pulls_url(repository, &[&id, "comments"], &page), PAGES).await?;
+            client.pages(self.pulls_url(repository, &[&id, "comments"], &page), PAGES).await?;
         let comments = self.comments(repository, number).await?;
-        let us = self.client.account().await?;
+        let us = self.us().await?;
         let mut notes: Vec<(Timestamp, ReviewNote)> = Vec::new();
         for review in &reviews {
             let asks_for_change = review.state == "CHANGES_REQUESTED";
@@ -173,10 +174,11 @@ impl GitHub {
             "merge_method": self.merge_method(repository).await?,
         });
         let url = self.pulls_url(repository, &[&number.to_string(), "merge"], &[]);
+        let client = self.client_of(repository).await?;
         let mut tries = 0;
         loop {
             tries += 1;
-            let failure = match self.client.edit(Traffic::Notice, Method::PUT, &url, Some(&body)).await {
+            let failure = match client.edit(Traffic::Notice, Method::PUT, &url, Some(&body)).await {
                 Ok(_) => return Ok(()),
                 Err(failure) => failure,
             };
@@ -188,7 +190,7 @@ impl GitHub {
                     if tries > MERGE_TRIES {
                         return Err(ForgeError::Transient { why: refusal.said, retry_at: None });
                     }
-                    self.client.governor.rest(2u32.pow(tries)).await;
+                    client.governor.rest(2u32.pow(tries)).await;
                 }
                 Failure::Moved => return Err(self.moved(repository).await),
                 // With the expected head in it a merge may be asked for again: the next call looks first.
@@ -291,7 +293,7 @@ impl Creation for NewPull<'_> {
         let head = format!("{}:{branch}", repository.owner());
         let query = [("head", head.as_str()), ("state", "all"), ("per_page", "100")];
         let mut found: Vec<model::PullRequest> =
-            github.client.get_json(&github.pulls_url(repository, &[], &query)).await?;
+            github.client_of(repository).await?.get_json(&github.pulls_url(repository, &[], &query)).await?;
         // Some servers ignore the filter.
         found.retain(|pull| {
             let here =
@@ -301,7 +303,7 @@ impl Creation for NewPull<'_> {
         if let Some(at) = found.iter().position(|pull| pull.state == "open") {
             return Ok(Some(found.swap_remove(at)));
         }
-        let us = github.client.account().await?;
+        let us = github.us().await?;
         let is_ours = |pull: &model::PullRequest| {
             us.is(&pull.user) && marker::find(github.key(), &pull.body) == Some(self.mark())
         };

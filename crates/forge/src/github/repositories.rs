@@ -83,11 +83,11 @@ impl Selection {
 
 impl GitHub {
     fn repository_url(&self, name: &RepoName, rest: &[&str]) -> Url {
-        self.client.url(&[["repos", name.owner(), name.name()].as_slice(), rest].concat(), &[])
+        self.wire.url(&[["repos", name.owner(), name.name()].as_slice(), rest].concat(), &[])
     }
 
     pub(super) async fn repository_model(&self, name: &RepoName) -> Result<model::Repository, ForgeError> {
-        Ok(self.client.get_json(&self.repository_url(name, &[])).await?)
+        Ok(self.client_of(name).await?.get_json(&self.repository_url(name, &[])).await?)
     }
 
     pub(super) async fn repositories_of_selection(&self) -> Result<Vec<RepositoryView>, ForgeError> {
@@ -120,7 +120,7 @@ impl GitHub {
     }
 
     async fn of_owner(&self, owner: &str) -> Result<Vec<model::Repository>, ForgeError> {
-        if self.client.account().await?.login.eq_ignore_ascii_case(owner) {
+        if self.us().await?.login.eq_ignore_ascii_case(owner) {
             return self.pages_of(&["user", "repos"], &[("affiliation", "owner")]).await;
         }
         match self.pages_of(&["orgs", owner, "repos"], &[]).await {
@@ -138,7 +138,7 @@ impl GitHub {
 
     async fn pages_of(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Vec<model::Repository>, ForgeError> {
         let query = [query, &[("per_page", "100")]].concat();
-        Ok(self.client.pages(self.client.url(segments, &query), PAGES).await?)
+        Ok(self.client.pages(self.wire.url(segments, &query), PAGES).await?)
     }
 
     pub(super) async fn repository_view(&self, name: &RepoName) -> Result<RepositoryView, ForgeError> {
@@ -150,7 +150,7 @@ impl GitHub {
     /// What a user may do; asked every time.
     pub(super) async fn permission_of(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError> {
         let url = self.repository_url(repository, &["collaborators", login, "permission"]);
-        match self.client.get_json::<model::CollaboratorPermission>(&url).await {
+        match self.client_of(repository).await?.get_json::<model::CollaboratorPermission>(&url).await {
             Err(Failure::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => Ok(Permission::None),
             found => Ok(role(&found?)),
         }

@@ -155,10 +155,11 @@ impl GitHub {
         self.put(&mut intent, IntentState::Planned).await?;
         creation.prepare(self).await?;
         let Request { url, body, traffic } = creation.request(self);
-        let permit = self.client.governor.admit(traffic).await?;
+        let client = self.client_of(&intent.repository).await?;
+        let permit = client.governor.admit(traffic).await?;
         intent.sends += 1;
         self.put(&mut intent, IntentState::Sent).await?;
-        let answer = self.client.send(&permit, Method::POST, &url, Some(&body)).await;
+        let answer = client.send(&permit, Method::POST, &url, Some(&body)).await;
         drop(permit);
         let why = match answer.and_then(|answer| creation.parse(&answer)) {
             Ok(thing) => {

@@ -268,6 +268,16 @@ pub trait Ledger: Send + Sync + 'static {
         value: &str,
         expires: Option<Timestamp>,
     ) -> Result<(), LedgerError>;
+    /// Remembers a value if the present one is still `expected` (`None`: if there is none), and says whether it did.
+    /// Of several that expect the same, in whichever process on this memory, exactly one succeeds.
+    async fn swap(
+        &self,
+        space: &str,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, LedgerError>;
 }
 
 /// The ledger could not be read or written.

@@ -49,4 +49,15 @@ impl Ledger for StoreLedger {
     ) -> Result<(), LedgerError> {
         self.store.put_note(space, key, value, expires).await.map_err(failed)
     }
+
+    async fn swap(
+        &self,
+        space: &str,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, LedgerError> {
+        self.store.swap_note((space, key), expected, value, expires, self.clock.now()).await.map_err(failed)
+    }
 }

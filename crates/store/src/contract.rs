@@ -40,7 +40,8 @@ macro_rules! contract {
         ]);
         $crate::contract::stories!($open, keeping: [
             a_repository_is_replaced_and_forgotten, open_intents_come_oldest_first, a_note_expires,
-            a_note_is_taken_once, tidying_keeps_what_is_young_or_open, a_probe_writes,
+            a_note_is_taken_once, a_note_is_swapped_only_when_it_is_as_expected, one_of_many_swaps_wins,
+            tidying_keeps_what_is_young_or_open, a_probe_writes,
         ]);
     };
 }

@@ -328,6 +328,16 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a small value, with the time it expires.
     async fn put_note(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>)
     -> Result<(), StoreError>;
+    /// Writes a small value if the present one is still `expected`; `None` and an expired one count as absent. Says
+    /// whether it did. Of several that expect the same, in whichever process, one succeeds.
+    async fn swap_note(
+        &self,
+        place: (&str, &str),
+        expected: Option<&str>,
+        value: &str,
+        expires: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
     /// Forgets a small value; says whether it was there.
     async fn take_note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
     /// Deletes what has expired at `now`, transcripts of runs that finished before `keep_after`, and events before

@@ -273,6 +273,17 @@ impl Store for SqliteStore {
         self.told(notes::put(&self.writer, space, key, value, expires).await)
     }
 
+    async fn swap_note(
+        &self,
+        place: (&str, &str),
+        expected: Option<&str>,
+        value: &str,
+        expires: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.told(notes::swap(&self.writer, place, expected, (value, expires), now).await)
+    }
+
     async fn take_note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
         self.told(notes::take(&self.writer, space, key, now).await)
     }

@@ -178,6 +178,18 @@ impl Store for Mortal {
         self.life.room()?;
         self.store.put_note(space, key, value, expires).await
     }
+    async fn swap_note(
+        &self,
+        place: (&str, &str),
+        expected: Option<&str>,
+        value: &str,
+        expires: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.life.living().await;
+        self.life.room()?;
+        self.store.swap_note(place, expected, value, expires, now).await
+    }
     async fn take_note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
         self.life.living().await;
         self.store.take_note(space, key, now).await

@@ -55,6 +55,22 @@ impl Ledger for MemoryLedger {
         self.values.lock().unwrap().insert((space.to_owned(), key.to_owned()), value.to_owned());
         Ok(())
     }
+
+    async fn swap(
+        &self,
+        space: &str,
+        key: &str,
+        expected: Option<&str>,
+        value: &str,
+        _: Option<Timestamp>,
+    ) -> Result<bool, LedgerError> {
+        let (mut values, place) = (self.values.lock().unwrap(), (space.to_owned(), key.to_owned()));
+        let as_expected = values.get(&place).map(String::as_str) == expected;
+        if as_expected {
+            values.insert(place, value.to_owned());
+        }
+        Ok(as_expected)
+    }
 }
 
 /// Waiting moves the clock.

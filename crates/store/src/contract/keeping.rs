@@ -93,6 +93,37 @@ pub(crate) async fn a_note_is_taken_once(store: Arc<dyn Store>) {
     assert_eq!(taken, ["ada"]);
 }
 
+pub(crate) async fn a_note_is_swapped_only_when_it_is_as_expected(store: Arc<dyn Store>) {
+    let swap = async |expected: Option<&str>, value: &str, expires: Option<i64>, now: i64| {
+        store.swap_note(("governor", "k"), expected, value, expires.map(at), at(now)).await.unwrap()
+    };
+    assert!(!swap(Some("old"), "new", None, 0).await, "there is none yet");
+    assert!(swap(None, "one", Some(10), 0).await);
+    assert!(!swap(None, "two", None, 9).await, "there is one");
+    assert!(!swap(Some("two"), "three", None, 9).await, "it is another");
+    assert!(!swap(Some("one"), "two", None, 10).await, "it has expired");
+    assert!(swap(None, "two", None, 10).await);
+    assert!(swap(Some("two"), "three", None, 1_000).await);
+    assert_eq!(store.note("governor", "k", at(1_000_000)).await.unwrap().as_deref(), Some("three"));
+}
+
+pub(crate) async fn one_of_many_swaps_wins(store: Arc<dyn Store>) {
+    for expected in [None, Some("0"), Some("1"), Some("2")] {
+        let racers: Vec<_> = (0..8)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                let next = expected.map_or(0, |n| n.parse::<u32>().unwrap() + 1).to_string();
+                tokio::spawn(async move { store.swap_note(("g", "k"), expected, &next, None, NOW).await.unwrap() })
+            })
+            .collect();
+        let mut won = 0;
+        for racer in racers {
+            won += u32::from(racer.await.unwrap());
+        }
+        assert_eq!(won, 1, "{expected:?}");
+    }
+}
+
 pub(crate) async fn tidying_keeps_what_is_young_or_open(store: Arc<dyn Store>) {
     let mut kept = Vec::new();
     for state in states(&task(REPO, "any")) {

@@ -37,6 +37,29 @@ pub(super) async fn put(
     Ok(())
 }
 
+/// Writes a note if it is still as expected, in one statement, which is what makes it one of many that wins.
+pub(super) async fn swap(
+    writer: &SqlitePool,
+    (space, key): (&str, &str),
+    expected: Option<&str>,
+    (value, expires): (&str, Option<Timestamp>),
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let statement = match expected {
+        Some(_) => {
+            "UPDATE notes SET value = $3, expires_at = $4 WHERE space = $1 AND key = $2 AND value = $6
+             AND (expires_at IS NULL OR expires_at > $5)"
+        }
+        None => {
+            "INSERT INTO notes (space, key, value, expires_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (space, key) DO UPDATE SET value = $3, expires_at = $4 WHERE expires_at <= $5"
+        }
+    };
+    let query = sqlx::query(statement).bind(space).bind(key).bind(value).bind(expires.map(|at| at.0)).bind(now.0);
+    let query = if let Some(expected) = expected { query.bind(expected) } else { query };
+    Ok(query.execute(writer).await?.rows_affected() == 1)
+}
+
 /// Deletes a note; returns its value unless it had expired.
 pub(super) async fn take(
     writer: &SqlitePool,

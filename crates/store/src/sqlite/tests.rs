@@ -55,6 +55,29 @@ async fn connections_are_set_up_to_survive_a_crash() {
     assert_eq!((store.writer.options().get_max_connections(), store.readers.options().get_max_connections()), (1, 4));
 }
 
+/// Two processes are two stores over one file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_that_swap_the_same_note_exactly_one_wins() {
+    let (one, folder) = open_plain().await;
+    let two = SqliteStore::open(&folder.path().join("ccm.db")).await.unwrap();
+    let (one, two): (Arc<dyn Store>, Arc<dyn Store>) = (Arc::new(one), Arc::new(two));
+    let mut present: Option<String> = None;
+    for round in 0..20 {
+        let swap = |store: &Arc<dyn Store>, who: &str| {
+            let (store, expected, value) = (Arc::clone(store), present.clone(), format!("{round} {who}"));
+            tokio::spawn(async move {
+                store.swap_note(("g", "k"), expected.as_deref(), &value, None, NOW).await.unwrap().then_some(value)
+            })
+        };
+        let (first, second) = (swap(&one, "one"), swap(&two, "two"));
+        let winners = [first.await.unwrap(), second.await.unwrap()];
+        let winners: Vec<String> = winners.into_iter().flatten().collect();
+        assert_eq!(winners.len(), 1, "round {round}");
+        assert_eq!(one.note("g", "k", NOW).await.unwrap().as_ref(), winners.first());
+        present = winners.into_iter().next();
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_new_database_is_the_owners_alone() {

@@ -9,9 +9,11 @@
 //! **Design.** [`names`] identify things, [`finding`]s are what discovery sees and
 //! [`discovery`] compares with what is known, [`task`] holds the states and
 //! their checked transitions, [`rank`] orders them, [`verdict`] and [`review`] judge runs and pull requests,
-//! [`retry`] says when to try again, [`intent`] is a write to a code host before it is sent, [`event`] is the line of a timeline.
+//! [`retry`] says when to try again, [`intent`] is a write to a code host before it is sent, [`delivery`] is what a code
+//! host says has happened, [`event`] is the line of a timeline.
 
 pub mod approval;
+pub mod delivery;
 pub mod discovery;
 pub mod event;
 pub mod finding;

@@ -18,6 +18,7 @@ mod limit;
 mod model;
 mod pulls;
 mod repositories;
+pub mod webhook;
 mod wire;
 mod writes;
 

@@ -6,6 +6,7 @@
 //! returns an empty store and what keeps it alive. A story that is not listed is dead code, which the build refuses.
 
 pub(crate) mod commits;
+pub(crate) mod deliveries;
 pub(crate) mod feed;
 pub(crate) mod keeping;
 pub(crate) mod leases;
@@ -42,6 +43,10 @@ macro_rules! contract {
             a_repository_is_replaced_and_forgotten, open_intents_come_oldest_first, a_note_expires,
             a_note_is_taken_once, a_note_is_swapped_only_when_it_is_as_expected, one_of_many_swaps_wins,
             tidying_keeps_what_is_young_or_open, a_probe_writes,
+        ]);
+        $crate::contract::stories!($open, deliveries: [
+            r47_a_delivery_is_new_once, r47_racing_copies_of_a_delivery_are_one, an_open_delivery_waits_until_its_end,
+            the_last_change_of_a_thing_is_known, r47_a_delivery_is_remembered_for_seven_days,
         ]);
     };
 }

@@ -1,7 +1,7 @@
 //! Durable state.
 //!
 //! **Definition.** Everything the service must not forget: tasks, runs, jobs with leases, events, transcripts,
-//! write intents, watched repositories, sessions and small notes.
+//! write intents, deliveries of code hosts, watched repositories, sessions and small notes.
 //!
 //! **Wanted properties.** One method is one transaction and no transaction handle leaves this crate; the state
 //! change, the job it causes and the event that tells of it are committed together or not at all; a worker that
@@ -17,6 +17,7 @@ pub mod sqlite;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backlog::delivery::Delivery;
 use backlog::event::{Event, NewEvent};
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
@@ -255,6 +256,34 @@ pub struct Repository {
     pub retry_at: Option<Timestamp>,
 }
 
+/// How many days a delivery is remembered after it came (R47): GitHub keeps and repeats its own for three.
+pub const DELIVERY_DAYS: i64 = 7;
+
+/// The most deliveries that are remembered; above it the oldest that were taken up are forgotten first.
+pub const DELIVERIES_KEPT: usize = 1_000_000;
+
+/// A delivery that nobody has taken up yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenDelivery {
+    /// What it says.
+    pub delivery: Delivery,
+    /// The last change of the same thing that was taken up.
+    pub seen: Option<Timestamp>,
+}
+
+/// How many deliveries are remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryCounts {
+    /// Those that the code host brought.
+    pub received: u64,
+    /// Those that were asked for, because the code host could not bring them.
+    pub recovered: u64,
+    /// Those that nobody has taken up yet.
+    pub open: u64,
+    /// When the last one came.
+    pub last: Option<Timestamp>,
+}
+
 /// What is told to listeners in this process after a commit. Lost messages only mean: read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -323,6 +352,22 @@ pub trait Store: Send + Sync + 'static {
     /// The intents that are not done, given-up ones included, oldest first.
     async fn open_intents(&self) -> Result<Vec<WriteIntent>, StoreError>;
 
+    /// Remembers deliveries; says of each whether it was new. They are on disk when this returns.
+    async fn put_deliveries(
+        &self,
+        deliveries: &[Delivery],
+        at: Timestamp,
+        recovered: bool,
+    ) -> Result<Vec<bool>, StoreError>;
+    /// At most `limit` deliveries that nobody has taken up, oldest first.
+    async fn open_deliveries(&self, limit: usize) -> Result<Vec<OpenDelivery>, StoreError>;
+    /// Marks deliveries as taken up.
+    async fn end_deliveries(&self, ids: &[String]) -> Result<(), StoreError>;
+    /// Whether a delivery is remembered.
+    async fn knows_delivery(&self, id: &str) -> Result<bool, StoreError>;
+    /// How many deliveries are remembered.
+    async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError>;
+
     /// A small value under (`space`, `key`), unless it has expired at `now`.
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
     /// Writes a small value, with the time it expires.
@@ -340,8 +385,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<bool, StoreError>;
     /// Forgets a small value; says whether it was there.
     async fn take_note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
-    /// Deletes what has expired at `now`, transcripts of runs that finished before `keep_after`, and events before
-    /// it that belong to final tasks or to no task.
+    /// Deletes what has expired at `now`, transcripts of runs that finished before `keep_after`, events before
+    /// it that belong to final tasks or to no task, and deliveries that are older than [`DELIVERY_DAYS`].
     async fn tidy(&self, now: Timestamp, keep_after: Timestamp) -> Result<(), StoreError>;
 
     /// Listens to what this process commits.

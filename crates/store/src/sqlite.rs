@@ -18,6 +18,7 @@
 //! - A transcript line is told after it was stored, maybe later than the line after it. Harmless: listeners read on
 //!   from the last line they have.
 
+mod deliveries;
 mod events;
 mod failure;
 mod intents;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backlog::delivery::Delivery;
 use backlog::event::Event;
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
@@ -50,7 +52,8 @@ use tokio::sync::{Mutex, broadcast};
 
 use self::failure::Failure;
 use crate::{
-    Change, Commit, EventQuery, Job, JobKind, Lease, Repository, Store, StoreError, TaskFilter, TranscriptLine,
+    Change, Commit, DELIVERIES_KEPT, DeliveryCounts, EventQuery, Job, JobKind, Lease, OpenDelivery, Repository, Store,
+    StoreError, TaskFilter, TranscriptLine,
 };
 
 /// How many changes a listener may lag behind before it loses the oldest.
@@ -121,6 +124,25 @@ impl SqliteStore {
     async fn delete_old(&self, now: Timestamp, keep_after: Timestamp) -> Result<(), Failure> {
         let mut transaction = self.begin().await?;
         notes::tidy(&mut transaction, now, keep_after).await?;
+        deliveries::tidy(&mut transaction, now, DELIVERIES_KEPT).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn write_deliveries(
+        &self,
+        deliveries: &[Delivery],
+        at: Timestamp,
+        recovered: bool,
+    ) -> Result<Vec<bool>, Failure> {
+        let mut transaction = self.begin().await?;
+        let new = deliveries::put(&mut transaction, deliveries, at, recovered).await?;
+        transaction.commit().await?;
+        Ok(new)
+    }
+
+    async fn finish_deliveries(&self, ids: &[String]) -> Result<(), Failure> {
+        let mut transaction = self.begin().await?;
+        deliveries::end(&mut transaction, ids).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -257,6 +279,31 @@ impl Store for SqliteStore {
 
     async fn open_intents(&self) -> Result<Vec<WriteIntent>, StoreError> {
         self.told(intents::open(&self.readers).await)
+    }
+
+    async fn put_deliveries(
+        &self,
+        deliveries: &[Delivery],
+        at: Timestamp,
+        recovered: bool,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.told(self.write_deliveries(deliveries, at, recovered).await)
+    }
+
+    async fn open_deliveries(&self, limit: usize) -> Result<Vec<OpenDelivery>, StoreError> {
+        self.told(deliveries::open(&self.readers, limit).await)
+    }
+
+    async fn end_deliveries(&self, ids: &[String]) -> Result<(), StoreError> {
+        self.told(self.finish_deliveries(ids).await)
+    }
+
+    async fn knows_delivery(&self, id: &str) -> Result<bool, StoreError> {
+        self.told(deliveries::is_known(&self.readers, id).await)
+    }
+
+    async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
+        self.told(deliveries::counts(&self.readers).await)
     }
 
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {

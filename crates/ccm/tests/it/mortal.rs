@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backlog::delivery::Delivery;
 use backlog::event::Event;
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
@@ -12,7 +13,8 @@ use backlog::task::{Stage, Task};
 use backlog::time::Timestamp;
 use store::sqlite::SqliteStore;
 use store::{
-    Change, Commit, EventQuery, Job, JobKind, Lease, Repository, Store, StoreError, TaskFilter, TranscriptLine,
+    Change, Commit, DeliveryCounts, EventQuery, Job, JobKind, Lease, OpenDelivery, Repository, Store, StoreError,
+    TaskFilter, TranscriptLine,
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -162,6 +164,33 @@ impl Store for Mortal {
     async fn open_intents(&self) -> Result<Vec<WriteIntent>, StoreError> {
         self.life.living().await;
         self.store.open_intents().await
+    }
+    async fn put_deliveries(
+        &self,
+        deliveries: &[Delivery],
+        at: Timestamp,
+        recovered: bool,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.life.living().await;
+        self.life.room()?;
+        self.store.put_deliveries(deliveries, at, recovered).await
+    }
+    async fn open_deliveries(&self, limit: usize) -> Result<Vec<OpenDelivery>, StoreError> {
+        self.life.living().await;
+        self.store.open_deliveries(limit).await
+    }
+    async fn end_deliveries(&self, ids: &[String]) -> Result<(), StoreError> {
+        self.life.living().await;
+        self.life.room()?;
+        self.store.end_deliveries(ids).await
+    }
+    async fn knows_delivery(&self, id: &str) -> Result<bool, StoreError> {
+        self.life.living().await;
+        self.store.knows_delivery(id).await
+    }
+    async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
+        self.life.living().await;
+        self.store.delivery_counts().await
     }
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
         self.life.living().await;

@@ -22,7 +22,10 @@ const READERS: u32 = 4;
 
 /// The migrations, oldest first. An entry never changes once it was released: add the next one.
 pub(super) fn migrations() -> Migrator {
-    let list = [(1, "tables", include_str!("../../migrations/0001_tables.sql"))];
+    let list = [
+        (1, "tables", include_str!("../../migrations/0001_tables.sql")),
+        (2, "deliveries", include_str!("../../migrations/0002_deliveries.sql")),
+    ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backlog::time::Timestamp;
 use tempfile::TempDir;
 
 use super::SqliteStore;
@@ -36,6 +37,25 @@ async fn a_store_is_found_again() {
     store.close().await;
     let again = SqliteStore::open(&folder.path().join("ccm.db")).await.unwrap();
     assert_eq!(again.task(&task.id).await.unwrap(), Some(task));
+}
+
+#[tokio::test]
+async fn so_many_deliveries_are_remembered() {
+    use backlog::delivery::{About, Delivery};
+    let (store, _folder) = open_plain().await;
+    for n in 0..5 {
+        let (id, event, subject) = (n.to_string(), "ping".to_owned(), String::new());
+        let delivery =
+            Delivery { id, event, about: About::Nothing, installation: None, sender: None, subject, updated_at: None };
+        store.put_deliveries(&[delivery], Timestamp(NOW.0 + n), false).await.unwrap();
+    }
+    store.end_deliveries(&["0", "1", "2", "3"].map(str::to_owned)).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    super::deliveries::tidy(&mut transaction, NOW, 2).await.unwrap();
+    transaction.commit().await.unwrap();
+    for (id, known) in [("0", false), ("1", false), ("2", true), ("3", true), ("4", true)] {
+        assert_eq!(store.knows_delivery(id).await.unwrap(), known, "{id}");
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,9 @@ use crate::{EventQuery, JobKind, Store, StoreError, TaskFilter};
 
 /// Rows as the program of that migration wrote them, in every table it knew. `{task}`, `{run}` and so on are filled in
 /// by [`fill`]. One entry per migration; what an entry says never changes once its migration was released.
-const ROWS: &[&[&str]] = &[&[
+const ROWS: &[&[&[&str]]] = &[&[TABLES], &[TABLES, DELIVERIES]];
+
+const TABLES: &[&str] = &[
     "INSERT INTO tasks (id, repository, source, stage, points, created_at, updated_at, version, search, data)
      VALUES ('{task}', 'acme/app', 'person', 'found', 3, 1767225600000, 1767225600000, 1, '{title}', '{task_json}')",
     "INSERT INTO runs (id, task, attempt, started_at, data)
@@ -29,13 +31,19 @@ const ROWS: &[&[&str]] = &[&[
     "INSERT INTO repositories (name, data) VALUES ('acme/{title}', '{\"name\":\"acme/{title}\",\"path\":null,
      \"default_branch\":\"main\",\"scanned\":null,\"scanned_at\":null,\"parked\":null,\"failures\":0,\"retry_at\":null}')",
     "INSERT INTO notes (space, key, value, expires_at) VALUES ('s', '{title}', 'v', 1767225700000)",
-]];
+];
+
+const DELIVERIES: &[&str] =
+    &["INSERT INTO deliveries (id, at, recovered, subject, updated_at, data) VALUES ('{title}', 1767225600000, 0,
+     'acme/app issue 1', 1767225600000, '{\"id\":\"{title}\",\"event\":\"issues.labeled\",\"about\":\"work\",
+     \"repository\":\"acme/app\",\"installation\":null,\"sender\":7,\"subject\":\"acme/app issue 1\",
+     \"updated_at\":1767225600000}')"];
 
 /// Inserts the sample rows of the `version`-th migration; returns the id of their task.
 async fn fill(pool: &SqlitePool, version: usize) -> TaskId {
     let title = format!("migration{version}");
     let task = backlog::task::Task { version: 1, ..task(REPO, &title) };
-    for row in ROWS[version - 1] {
+    for row in ROWS[version - 1].iter().copied().flatten() {
         let row = row
             .replace("{task_json}", &encode(&task))
             .replace("{run_json}", &encode(&run(&task, 1)))
@@ -72,6 +80,7 @@ async fn rows_of_every_age_are_readable() {
     assert_eq!(store.events(&EventQuery::default()).await.unwrap().len(), tasks.len());
     assert_eq!(store.open_intents().await.unwrap().len(), tasks.len());
     assert_eq!(store.repositories().await.unwrap().len(), tasks.len());
+    assert_eq!(store.open_deliveries(0).await.unwrap().len(), tasks.len() - 1);
     for (index, id) in tasks.iter().enumerate() {
         let title = format!("migration{}", index + 1);
         let task = store.task(id).await.unwrap().unwrap();

@@ -11,7 +11,7 @@
 //! [`findings`](fn@findings) gives them their identity. [`skip_reason`] says which files not to read at all.
 
 /// Grows with every change of what is found in the same bytes, so that earlier results are not taken for new ones.
-pub const ENGINE_VERSION: u32 = 1;
+pub const ENGINE_VERSION: u32 = 2;
 
 mod findings;
 mod language;

@@ -1,7 +1,8 @@
 //! Comments that ask for work.
 //!
-//! **Definition.** A [`Todo`] is a comment, or a part of one, that a tag such as `TODO` opens. The tag is in upper case
-//! and a whole word; it opens a paragraph of the comment, or a `:` or `(` follows it.
+//! **Definition.** A [`Todo`] is a comment, or a part of one, that a tag such as `TODO` opens. The tag is a whole word
+//! in its own case; it opens a paragraph of the comment, or a `:` or `(` follows it. The usual tags count in other
+//! letters too where nothing but a request can be meant: `todo: text`.
 //!
 //! **Wanted properties.** What a person would call noise is not reported: prose about such comments, quotations,
 //! identifiers, URLs, placeholders, licence texts. What a person would call a request is reported whole: the lines
@@ -12,6 +13,7 @@
 
 mod blocks;
 mod head;
+mod line;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -212,9 +214,10 @@ fn continuation_end(block: &Block, index: usize, tag: &tag::Tag, tags: &[String]
         let ends = line.is_empty()
             || line.fenced
             || (hanging && line.column <= first.column)
-            || (tag.bulleted && line.column <= first.column && tag::is_bullet(&line.text))
-            || tag::is_label(&line.text)
-            || tag::is_code(&line.text)
+            || (tag.bulleted && line.column <= first.column && line::is_bullet(&line.text))
+            || line::is_label(&line.text)
+            || line::is_code(&line.text)
+            || line::is_directive(&line.text)
             || tag::find(line, place, false, tags).is_some();
         if ends {
             break;

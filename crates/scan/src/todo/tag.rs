@@ -4,6 +4,7 @@
 //! tags. A tag in the middle of a line needs a `:`, or a sentence that ends before it.
 
 use super::blocks::CommentLine;
+use super::line::{self, is_bullet};
 
 /// How a line stands to the line above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +79,10 @@ const BEFORE_PROSE: [&str; 44] = [
     "like", "as", "say", "says", "e.g.", "eg", "i.e.", "per", "about", "case", "is", "are", "and", "or", "to", "your",
     "my", "our", "its", "add", "find", "write", "use", "using", "called", "named", "marked", "from", "default",
 ];
-/// How lines of commented-out code begin that end with a semicolon.
-const DECLARATIONS: [&str; 11] =
-    ["use ", "pub ", "mod ", "import ", "return ", "let ", "const ", "var ", "extern ", "static ", "typedef "];
+/// The tags that count in other letters too.
+const USUAL: [&str; 5] = ["TODO", "FIXME", "HACK", "XXX", "BUG"];
+/// Values that make `todo: true` a field and no request.
+const VALUES: [&str; 6] = ["true", "false", "null", "None", "string", "number"];
 const DECORATION: [char; 13] = ['*', '-', '+', '/', '#', '!', ';', '%', '=', '~', '>', '•', '|'];
 
 /// The request that `line` opens at its `place`; in a licence only the clearest form counts.
@@ -101,38 +103,15 @@ fn last_word(text: &str) -> String {
     text.rsplit(char::is_whitespace).next().unwrap_or_default().to_lowercase()
 }
 
-/// Whether a line is an item of a list.
-pub(super) fn is_bullet(text: &str) -> bool {
-    let numbered = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    (numbered.len() < text.len() && (numbered.starts_with(". ") || numbered.starts_with(") ")))
-        || ["- ", "* ", "+ ", "• "].iter().any(|bullet| text.starts_with(bullet))
-}
-
-/// Whether a line begins something else: `@param`, `NOTE:`, `SAFETY:`.
-pub(super) fn is_label(text: &str) -> bool {
-    if let Some(word) = text.strip_prefix(['@', '\\']) {
-        return word.starts_with(|c: char| c.is_ascii_lowercase());
-    }
-    let capitals = text.chars().take_while(|c| c.is_ascii_uppercase()).count();
-    let after = &text[capitals..];
-    capitals >= 3 && (after.starts_with(": ") || after == ":" || (after.starts_with('(') && after.contains("):")))
-}
-
-/// Whether a line is clearly commented-out code.
-pub(super) fn is_code(text: &str) -> bool {
-    let declares = DECLARATIONS.iter().any(|word| text.starts_with(word));
-    let statement = text.ends_with(';') && (declares || text.contains(['=', '(', '[', '<']) || text.contains("::"));
-    let opens = ["#[", "#include", "//", "}", "{"].iter().any(|start| text.starts_with(start));
-    statement || opens || text.ends_with(['{', '}']) || text.ends_with(");") || text == "end" || text == "..."
-}
-
 fn at_start(text: &str, place: Place, licence: bool, tags: &[String]) -> Option<Tag> {
     let (start, bulleted) = skip_decoration(text);
     let bracket = text[start..].starts_with(['[', '(', '{']);
     let sigil_at = start + usize::from(bracket);
     let sigil = text[sigil_at..].starts_with(['@', '\\']);
     let tag_at = sigil_at + usize::from(sigil);
-    let kind = tag_named(&text[tag_at..], tags, sigil)?;
+    let Some(kind) = tag_named(&text[tag_at..], tags, sigil) else {
+        return in_other_case(text, start, tag_at, place, tags).filter(|_| !licence);
+    };
     let mut end = tag_at + kind.len();
     let mut bracketed = bracket;
     if bracket && text[end..].starts_with([']', ')', '}']) {
@@ -145,11 +124,34 @@ fn at_start(text: &str, place: Place, licence: bool, tags: &[String]) -> Option<
         return None;
     }
     // `TODO/FIXME: text`: the first one names the kind.
-    end += usize::from(rest.starts_with(['/', '|']));
+    end += usize::from(rest.starts_with(['/', '|', '-']));
     let strong = place == Place::Opens || bulleted || bracket || sigil;
     let likely = strong || (place == Place::Unclear && is_phrase(rest, kind, 3));
     let accepted = is_clear(rest) || (!licence && likely && !is_prose(rest, kind, tags));
     (accepted && !is_call(rest)).then(|| Tag { kind: kind.to_owned(), start, end, bracketed, bulleted })
+}
+
+/// `todo: text`, `Hack(bob): text`, `Todo in v2, do so`: one of the usual tags in other letters, where only a request
+/// can be meant.
+fn in_other_case(text: &str, start: usize, tag_at: usize, place: Place, tags: &[String]) -> Option<Tag> {
+    let named = |tag: &&String| {
+        let word = text.get(tag_at..tag_at + tag.len());
+        USUAL.contains(&tag.as_str()) && word.is_some_and(|word| word.eq_ignore_ascii_case(tag))
+    };
+    let kind = tags.iter().find(named).filter(|_| place == Place::Opens)?;
+    let end = tag_at + kind.len();
+    let rest = &text[end..];
+    let after = rest.strip_prefix('(').and_then(|inside| Some(inside.split_once(')')?.1)).unwrap_or(rest);
+    let said = after.trim_start_matches([':', ',', ' ']);
+    let words = said.split_whitespace().count();
+    let field = words == 1 && (said.ends_with([',', ';', '{', '[']) || VALUES.contains(&said));
+    let labelled = after.starts_with(':') && !after.starts_with("::") && !field && !said.starts_with("http");
+    // "Bug in the linker" and "hack around it" tell of what is there; "fixme later" asks.
+    let asks = ["TODO", "FIXME"].contains(&kind.as_str());
+    let begins = said.starts_with(|c: char| c.is_alphanumeric());
+    let sentence = asks && rest.starts_with([' ', ',']) && begins && words >= 3 && !is_prose(rest, kind, tags);
+    let request = (labelled && words > 0) || (sentence && !line::is_code(text) && !text.contains("(["));
+    request.then(|| Tag { kind: kind.clone(), start, end, bracketed: false, bulleted: is_bullet(text) })
 }
 
 /// Whether enough words follow to make a request of a tag that may be a part of a sentence.
@@ -162,8 +164,8 @@ fn skip_decoration(text: &str) -> (usize, bool) {
     loop {
         let before = rest.len();
         rest = rest.trim_start_matches(DECORATION).trim_start();
-        for check_box in ["[ ]", "[x]", "[]", "<!--"] {
-            rest = rest.strip_prefix(check_box).unwrap_or(rest);
+        for opening in ["[ ]", "[x]", "[]", "<!--", "<p>", "<li>", "<br>", "<b>"] {
+            rest = rest.strip_prefix(opening).unwrap_or(rest);
         }
         let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         if digits.len() < rest.len() {
@@ -191,10 +193,18 @@ fn is_word_end(rest: &str, tags: &[String]) -> bool {
     let after = chars.next();
     match next {
         '/' | '|' => tag_named(&rest[1..], tags, false).is_some() || is_capitals_and_colon(&rest[1..]),
-        '-' | '.' => !after.is_some_and(char::is_alphanumeric),
+        '-' => !after.is_some_and(char::is_alphanumeric) || is_version_and_colon(&rest[1..]),
+        '.' => !after.is_some_and(char::is_alphanumeric),
         ':' => after != Some(':'),
         _ => next.is_whitespace() || "([,;!?…—–)]}*@#>".contains(next),
     }
+}
+
+/// `TODO-v2: text`.
+fn is_version_and_colon(text: &str) -> bool {
+    let version = text.strip_prefix('v').unwrap_or(text);
+    let after = version.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    after.len() < version.len() && after.starts_with(": ")
 }
 
 /// `TODO/MAYBE: text`.

@@ -12,7 +12,7 @@
 //! once; only transport faults (slow answers, endless bodies) take real time. Stories change the world by short verbs
 //! (`verbs`), which need no permission and are not requests: neither limits nor faults nor the referee see them.
 //!
-//! **Known differences.** No GraphQL, no search, no webhooks, no forks, one head repository per pull request; rebase
+//! **Known differences.** Little of GraphQL (see `graphql`), no search, no webhooks, no forks, one head repository per pull request; rebase
 //! merges are refused as if the repository forbade them. Job logs live on a second port ([`FakeGitHub::elsewhere`]),
 //! as on GitHub, where the client must not send its credentials.
 //!
@@ -28,6 +28,7 @@ mod contents;
 mod credentials;
 mod discussion;
 mod faults;
+mod graphql;
 mod hub;
 mod issues;
 mod labels;
@@ -163,14 +164,25 @@ impl FakeGitHub {
         self.hub.referee().tolerate(late);
     }
 
-    /// How many requests an hour a user has; 5,000 unless told, 60 without credentials (`anonymous`).
+    /// How many requests of the ordinary kind an hour a user has; 5,000 unless told, 60 without credentials
+    /// (`anonymous`).
     pub fn set_hourly_limit(&self, login: &str, limit: u64) {
-        self.hub.limits().resize(login, limit);
+        self.set_limit(login, "core", limit);
+    }
+
+    /// How much of a resource (`core`, `graphql`, `search`, `code_search`) a caller has per window.
+    pub fn set_limit(&self, login: &str, resource: &str, limit: u64) {
+        self.hub.limits().resize(login, resource, limit);
     }
 
     /// For how long after a push GitHub has not computed yet whether a pull request can be merged (virtual time).
     pub fn set_mergeable_after(&self, wait: Duration) {
         self.hub.world().mergeable_after = wait;
+    }
+
+    /// From how many fields at the top on a GraphQL document is too much: it ends in a 502, and costs twice.
+    pub fn set_most_aliases(&self, most: usize) {
+        self.hub.world().most_aliases = most;
     }
 
     /// Changes how entity tags are computed, as GitHub may any day.

@@ -125,6 +125,8 @@ pub(super) struct Call {
     pub(super) params: Vec<(&'static str, String)>,
     /// Login of the caller; `None` when anonymous.
     pub(super) actor: Option<String>,
+    /// The name under which the caller's limits are kept.
+    pub(super) account: String,
     pub(super) now: Timestamp,
     /// Address of the API, without a slash at the end.
     pub(super) base: String,
@@ -180,7 +182,12 @@ impl Call {
 
     /// The repository of the route, if the caller may see it, as an index into `repos`.
     pub(super) fn repo(&self, world: &World) -> Result<usize, Answer> {
-        match world.find(self.param("owner"), self.param("repo")) {
+        self.named(world, self.param("owner"), self.param("repo"))
+    }
+
+    /// As [`Call::repo`], for a repository that is named elsewhere.
+    pub(super) fn named(&self, world: &World, owner: &str, name: &str) -> Result<usize, Answer> {
+        match world.find(owner, name) {
             Found::Nowhere => Err(Answer::not_found()),
             Found::Moved(at) => Err(self.moved(&world.repos[at])),
             Found::Here(at) if world.permission(at, self.actor.as_deref()) == Permission::None => {
@@ -191,6 +198,10 @@ impl Call {
                     json!({"reason": "dmca", "created_at": world.repos[at].created_at.to_string(), "html_url": ""});
                 Err(Answer::json(451, json!({"message": "Repository access blocked", "block": block})))
             }
+            Found::Here(at) if world.repos[at].forbidden => Err(Answer::error(
+                403,
+                "Resource protected by organization SAML enforcement. You must grant your OAuth token access to this organization.",
+            )),
             Found::Here(at) => Ok(at),
         }
     }
@@ -198,6 +209,12 @@ impl Call {
     /// As [`Call::repo`], when the caller wants to change something that needs this permission.
     pub(super) fn repo_to_change(&self, world: &World, least: Permission, needed: &str) -> Result<usize, Answer> {
         let at = self.repo(world)?;
+        self.may_change(world, at, least, needed)?;
+        Ok(at)
+    }
+
+    /// Refuses a change of a repository that the caller may see.
+    pub(super) fn may_change(&self, world: &World, at: usize, least: Permission, needed: &str) -> Result<(), Answer> {
         if self.actor.is_none() {
             return Err(Answer::error(401, "Requires authentication"));
         }
@@ -207,7 +224,7 @@ impl Call {
         if world.permission(at, self.actor.as_deref()) < least {
             return Err(Answer::denied(needed));
         }
-        Ok(at)
+        Ok(())
     }
 
     fn moved(&self, repo: &Repository) -> Answer {

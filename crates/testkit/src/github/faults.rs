@@ -43,6 +43,10 @@ pub(super) enum Effect {
     Headers(Vec<(String, String)>),
     /// Not executed; 302 to another host that records what arrives there.
     RedirectElsewhere,
+    /// GraphQL: executed; only the first so many fields at the top have data.
+    PartialData(usize),
+    /// GraphQL: not executed; the mutation came too fast.
+    TooQuickly,
     /// Status 200 and a body that goes on until the client gives up.
     EndlessBody { chunk: usize, every: Duration },
 }
@@ -203,6 +207,18 @@ impl Fault {
     #[must_use]
     pub fn redirect_elsewhere() -> Self {
         Self::new(Effect::RedirectElsewhere)
+    }
+
+    /// A GraphQL document that used up what GitHub gives to one: only its first `kept` fields at the top have data.
+    #[must_use]
+    pub fn partial_data(kept: usize) -> Self {
+        Self::new(Effect::PartialData(kept)).on("POST /graphql")
+    }
+
+    /// The limit on creating things as GraphQL says it: 200 and "was submitted too quickly".
+    #[must_use]
+    pub fn submitted_too_quickly() -> Self {
+        Self::new(Effect::TooQuickly).on("POST /graphql")
     }
 
     /// A body that never ends: `chunk` bytes every so often, in real time.

@@ -1,4 +1,5 @@
-//! The primary rate limit: one bucket per caller and resource, windows of an hour on the virtual clock.
+//! The primary rate limit: one bucket per caller and resource, windows of an hour (a minute for searches) on the
+//! virtual clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +7,8 @@ use std::time::Duration;
 use backlog::time::Timestamp;
 use serde_json::{Value, json};
 
-const WINDOW: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// One bucket.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +40,7 @@ impl Bucket {
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     buckets: BTreeMap<(String, &'static str), Bucket>,
-    sizes: BTreeMap<String, u64>,
+    sizes: BTreeMap<(String, String), u64>,
 }
 
 impl Limits {
@@ -47,13 +49,19 @@ impl Limits {
         *self.bucket(actor, resource, now)
     }
 
-    /// Takes one request; `Err` when nothing is left.
-    pub(super) fn charge(&mut self, actor: &str, resource: &'static str, now: Timestamp) -> Result<(), Bucket> {
+    /// Takes so many points; `Err` when nothing is left. The last request may cost more than what is left.
+    pub(super) fn charge(
+        &mut self,
+        actor: &str,
+        resource: &'static str,
+        points: u64,
+        now: Timestamp,
+    ) -> Result<(), Bucket> {
         let bucket = self.bucket(actor, resource, now);
         if bucket.remaining() == 0 {
             return Err(*bucket);
         }
-        bucket.used += 1;
+        bucket.used = (bucket.used + points).min(bucket.limit);
         Ok(())
     }
 
@@ -70,11 +78,11 @@ impl Limits {
         bucket.reset = now.plus(wait);
     }
 
-    /// Sets how many requests an actor has per window, from now on and in the present window.
-    pub(super) fn resize(&mut self, actor: &str, limit: u64) {
-        self.sizes.insert(actor.to_owned(), limit);
-        for ((have, _), bucket) in &mut self.buckets {
-            if have == actor {
+    /// Sets how many points of a resource an actor has per window, from now on and in the present window.
+    pub(super) fn resize(&mut self, actor: &str, resource: &str, limit: u64) {
+        self.sizes.insert((actor.to_owned(), resource.to_owned()), limit);
+        for ((have, of), bucket) in &mut self.buckets {
+            if have == actor && *of == resource {
                 bucket.limit = limit;
             }
         }
@@ -82,12 +90,15 @@ impl Limits {
 
     fn bucket(&mut self, actor: &str, resource: &'static str, now: Timestamp) -> &mut Bucket {
         let usual = match (resource, actor) {
+            ("search", super::ANONYMOUS) => 10,
             ("search", _) => 30,
+            ("code_search", _) => 9,
             (_, super::ANONYMOUS) => 60,
             _ => 5000,
         };
-        let limit = self.sizes.get(actor).copied().unwrap_or(usual);
-        let fresh = Bucket { limit, used: 0, reset: now.plus(WINDOW) };
+        let limit = self.sizes.get(&(actor.to_owned(), resource.to_owned())).copied().unwrap_or(usual);
+        let window = if matches!(resource, "search" | "code_search") { MINUTE } else { HOUR };
+        let fresh = Bucket { limit, used: 0, reset: now.plus(window) };
         let bucket = self.buckets.entry((actor.to_owned(), resource)).or_insert(fresh);
         if bucket.reset <= now {
             *bucket = fresh;
@@ -103,14 +114,14 @@ mod tests {
     #[test]
     fn a_bucket_empties_and_opens_again_after_its_window() {
         let (mut limits, start) = (Limits::default(), Timestamp(0));
-        limits.resize("bot", 2);
-        assert!(limits.charge("bot", "core", start).is_ok());
-        assert!(limits.charge("bot", "core", start).is_ok());
-        let empty = limits.charge("bot", "core", start).expect_err("two are gone");
+        limits.resize("bot", "core", 2);
+        assert!(limits.charge("bot", "core", 1, start).is_ok());
+        assert!(limits.charge("bot", "core", 1, start).is_ok());
+        let empty = limits.charge("bot", "core", 1, start).expect_err("two are gone");
         assert_eq!((empty.remaining(), empty.reset_seconds()), (0, 3600));
-        assert!(limits.charge("other", "core", start).is_ok(), "each actor has its own");
+        assert!(limits.charge("other", "core", 1, start).is_ok(), "each actor has its own");
         limits.refund("bot", "core", start);
-        assert!(limits.charge("bot", "core", start).is_ok());
-        assert!(limits.charge("bot", "core", start.plus(WINDOW)).is_ok());
+        assert!(limits.charge("bot", "core", 1, start).is_ok());
+        assert!(limits.charge("bot", "core", 1, start.plus(HOUR)).is_ok());
     }
 }

@@ -29,6 +29,16 @@ pub enum Kind {
     Write,
     /// Makes something that people are notified of: 5 points, and counts as content.
     Content,
+    /// Reads through GraphQL: 1 point of its own pool.
+    Query,
+    /// Changes something through GraphQL: 5 points.
+    Mutation,
+    /// As [`Kind::Content`], through GraphQL.
+    ContentMutation,
+    /// Searches issues, repositories or users.
+    Search,
+    /// Searches code.
+    CodeSearch,
     /// Git over HTTP: outside the API's limits.
     Git,
 }
@@ -36,9 +46,29 @@ pub enum Kind {
 impl Kind {
     fn points(self) -> u64 {
         match self {
-            Self::Read => 1,
-            Self::Write | Self::Content => 5,
+            Self::Read | Self::Query | Self::Search | Self::CodeSearch => 1,
+            Self::Write | Self::Content | Self::Mutation | Self::ContentMutation => 5,
             Self::Git => 0,
+        }
+    }
+
+    /// Whether people are notified of it.
+    pub(super) fn is_content(self) -> bool {
+        matches!(self, Self::Content | Self::ContentMutation)
+    }
+
+    /// Whether it goes through GraphQL.
+    pub(super) fn is_graphql(self) -> bool {
+        matches!(self, Self::Query | Self::Mutation | Self::ContentMutation)
+    }
+
+    /// The bucket of the primary limit that it is taken from.
+    pub(super) fn resource(self) -> &'static str {
+        match self {
+            Self::Query | Self::Mutation | Self::ContentMutation => "graphql",
+            Self::Search => "search",
+            Self::CodeSearch => "code_search",
+            Self::Read | Self::Write | Self::Content | Self::Git => "core",
         }
     }
 }
@@ -164,7 +194,7 @@ impl Referee {
     pub(super) fn content_exceeded(&self, actor: &str, now: Timestamp) -> bool {
         let made_since = |window| {
             let recent = self.log.iter().rev().take_while(|request| now.since(request.at) < window);
-            recent.filter(|request| request.actor == actor && request.kind == Kind::Content).count() as u64
+            recent.filter(|request| request.actor == actor && request.kind.is_content()).count() as u64
         };
         made_since(MINUTE) > CONTENT_PER_MINUTE || made_since(HOUR) > CONTENT_PER_HOUR
     }
@@ -196,7 +226,7 @@ impl Referee {
         actors.dedup();
         for actor in actors {
             let mine: Vec<&Request> = self.log.iter().filter(|request| request.actor == actor).collect();
-            let content = |request: &Request| u64::from(request.kind == Kind::Content);
+            let content = |request: &Request| u64::from(request.kind.is_content());
             let rules: [Rule<'_>; 3] = [
                 ("points in a minute", MINUTE, POINTS_PER_MINUTE, &|request| request.kind.points()),
                 ("content-creating requests in a minute", MINUTE, CONTENT_PER_MINUTE, &content),

@@ -14,7 +14,8 @@ pub(super) fn user_id(login: &str) -> u64 {
     hash >> 40
 }
 
-fn node(kind: &str, id: u64) -> String {
+/// The opaque id of an object.
+pub(super) fn node(kind: &str, id: u64) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(format!("{kind}{id}"))
 }

@@ -19,7 +19,7 @@ use super::faults::Effect;
 use super::hub::{Dropped, Hub, lock};
 use super::referee::{Kind, Request, Verdict, marker};
 use super::routes::{self, Handler, RATE_LIMIT, Route};
-use super::{credentials, smart_http};
+use super::{credentials, graphql, smart_http};
 
 /// The largest body the server reads; a push is the largest there is.
 const LARGEST_BODY: usize = 256 << 20;
@@ -72,7 +72,11 @@ pub(super) async fn serve(hub: Arc<Hub>, request: HttpRequest<IncomingBody>) -> 
     let found = routes::find(&arrived.method, &arrived.path);
     let actor = credentials::actor(&hub, &arrived);
     let route = found.as_ref().map_or("(no such route)", |(route, _)| route.template);
-    let kind = found.as_ref().map_or(Kind::Read, |(route, _)| route.kind);
+    let kind = match found.as_ref().map(|(route, _)| route.kind) {
+        Some(Kind::Query) => graphql::kind(&arrived.bytes),
+        Some(kind) => kind,
+        None => Kind::Read,
+    };
     let sent = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
     let arrival = hub.referee().arrive(Request {
         arrival: 0,
@@ -85,11 +89,11 @@ pub(super) async fn serve(hub: Arc<Hub>, request: HttpRequest<IncomingBody>) -> 
         kind,
         status: None,
         executed: false,
-        marker: (kind == Kind::Content).then(|| marker_of(&arrived.bytes)).flatten(),
+        marker: kind.is_content().then(|| marker_of(&arrived.bytes)).flatten(),
     });
     let mut visit = Visit { hub: hub.clone(), arrival, verdict: Verdict::default() };
     let effect = hub.faults().take(arrival, &arrived.method, route);
-    let job = Job { hub: &hub, arrived: &arrived, found, actor: &actor };
+    let job = Job { hub: &hub, arrived: &arrived, found, kind, actor: &actor };
     suffer(job, effect, &mut visit).await
 }
 
@@ -118,69 +122,76 @@ struct Job<'a> {
     hub: &'a Arc<Hub>,
     arrived: &'a Arrived,
     found: Option<(&'static Route, Vec<(&'static str, String)>)>,
+    kind: Kind,
     actor: &'a credentials::Actor,
 }
 
 /// Executes a request, or what the fault makes of it, and sends the answer.
 async fn suffer(job: Job<'_>, effect: Option<Effect>, visit: &mut Visit) -> Result<Response<Body>, Dropped> {
-    let (hub, actor) = (job.hub, job.actor);
-    let now = hub.clock.now();
-    let plain = |answer: Answer| (answer, true);
-    let (answer, with_rate) = match effect {
-        None => plain(job.execute(visit, Duration::ZERO).await),
-        Some(Effect::Answer { status, body, headers }) => {
-            let payload = Payload::Raw("application/json; charset=utf-8".to_owned(), body.into());
-            plain(Answer { status, payload, headers, last_modified: None })
-        }
-        Some(Effect::RetryAfter { status, wait, as_date }) => {
-            let value = if as_date { http_date(now.plus(wait)) } else { wait.as_secs().to_string() };
-            let text = "You have exceeded a secondary rate limit.";
-            visit.verdict.silence = Some(wait);
-            plain(Answer::error(status, text).with("retry-after", value))
-        }
-        Some(Effect::Exhausted { status, wait }) => {
-            hub.limits().exhaust(actor.name(), "core", now, wait);
-            plain(Answer::error(status, "API rate limit exceeded"))
-        }
-        Some(Effect::ExecuteThenStatus(status)) => {
-            job.execute(visit, Duration::ZERO).await;
-            plain(Answer::error(status, "Server Error"))
-        }
-        Some(Effect::ExecuteThenDrop) => {
-            job.execute(visit, Duration::ZERO).await;
-            return Err(Dropped);
-        }
-        Some(Effect::ExecuteThenHang) => {
-            job.execute(visit, Duration::ZERO).await;
-            return std::future::pending().await;
-        }
-        Some(Effect::ExecuteThenWait(wait)) => {
-            let answer = job.execute(visit, Duration::ZERO).await;
-            tokio::time::sleep(wait).await;
-            plain(answer)
-        }
-        Some(Effect::Drop) => return Err(Dropped),
-        Some(Effect::HideNew(hidden)) => plain(job.execute(visit, hidden).await),
-        Some(Effect::Body(content_type, text)) => {
-            let mut answer = job.execute(visit, Duration::ZERO).await;
-            answer.payload = Payload::Raw(content_type.to_owned(), Bytes::from_static(text.as_bytes()));
-            plain(answer)
-        }
-        Some(Effect::WithoutRateHeaders) => (job.execute(visit, Duration::ZERO).await, false),
-        Some(Effect::Headers(extra)) => {
-            let mut answer = job.execute(visit, Duration::ZERO).await;
-            answer.headers.extend(extra);
-            plain(answer)
-        }
-        Some(Effect::RedirectElsewhere) => {
-            plain(Answer::empty(302).with("location", format!("{}/elsewhere", hub.elsewhere)))
-        }
-        Some(Effect::EndlessBody { chunk, every }) => {
+    let Some(effect) = effect else {
+        let answer = job.execute(visit, Duration::ZERO).await;
+        return Ok(job.send(answer, true, visit));
+    };
+    if let Some(answer) = job.instead(&effect, visit) {
+        return Ok(job.send(answer, true, visit));
+    }
+    match effect {
+        Effect::Drop => return Err(Dropped),
+        Effect::EndlessBody { chunk, every } => {
             visit.verdict.status = Some(200);
             return Ok(endless(chunk, every));
         }
-    };
+        _ => {}
+    }
+    let hidden = if let Effect::HideNew(hidden) = effect { hidden } else { Duration::ZERO };
+    let mut answer = job.execute(visit, hidden).await;
+    let mut with_rate = true;
+    match effect {
+        Effect::ExecuteThenStatus(status) => answer = Answer::error(status, "Server Error"),
+        Effect::ExecuteThenDrop => return Err(Dropped),
+        Effect::ExecuteThenHang => return std::future::pending().await,
+        Effect::ExecuteThenWait(wait) => tokio::time::sleep(wait).await,
+        Effect::Body(content_type, text) => {
+            answer.payload = Payload::Raw(content_type.to_owned(), Bytes::from_static(text.as_bytes()));
+        }
+        Effect::PartialData(kept) => {
+            if let Payload::Json(body) = &mut answer.payload {
+                graphql::cut(&job.arrived.bytes, body, kept);
+            }
+        }
+        Effect::WithoutRateHeaders => with_rate = false,
+        Effect::Headers(extra) => answer.headers.extend(extra),
+        _ => {}
+    }
     Ok(job.send(answer, with_rate, visit))
+}
+
+impl Job<'_> {
+    /// What some faults answer without executing anything.
+    fn instead(&self, effect: &Effect, visit: &mut Visit) -> Option<Answer> {
+        let (hub, now) = (self.hub, self.hub.clock.now());
+        Some(match effect {
+            Effect::Answer { status, body, headers } => {
+                let payload = Payload::Raw("application/json; charset=utf-8".to_owned(), body.clone().into());
+                Answer { status: *status, payload, headers: headers.clone(), last_modified: None }
+            }
+            Effect::RetryAfter { status, wait, as_date } => {
+                let value = if *as_date { http_date(now.plus(*wait)) } else { wait.as_secs().to_string() };
+                visit.verdict.silence = Some(*wait);
+                Answer::error(*status, "You have exceeded a secondary rate limit.").with("retry-after", value)
+            }
+            Effect::Exhausted { status, wait } => {
+                hub.limits().exhaust(self.actor.name(), self.kind.resource(), now, *wait);
+                match self.kind.is_graphql() {
+                    true => Answer::ok(graphql::rate_limited(self.actor.name())),
+                    false => Answer::error(*status, "API rate limit exceeded"),
+                }
+            }
+            Effect::TooQuickly => Answer::ok(graphql::too_quickly(&self.arrived.bytes)),
+            Effect::RedirectElsewhere => Answer::empty(302).with("location", format!("{}/elsewhere", hub.elsewhere)),
+            _ => return None,
+        })
+    }
 }
 
 impl Job<'_> {
@@ -199,7 +210,8 @@ impl Job<'_> {
                 }
             },
         };
-        visit.verdict.executed = answer.status < 400;
+        let refused = matches!(&answer.payload, Payload::Json(body) if body.get("errors").is_some());
+        visit.verdict.executed = answer.status < 400 && !refused;
         answer
     }
 
@@ -215,11 +227,15 @@ impl Job<'_> {
             return Err(Answer::error(401, "Bad credentials"));
         }
         let free = self.found.as_ref().is_some_and(|(route, _)| std::ptr::eq(*route, &raw const RATE_LIMIT));
-        if !free && self.hub.limits().charge(actor, "core", now).is_err() {
+        // A document is charged once its cost is known.
+        let charged = free || self.kind.is_graphql();
+        if !charged && self.hub.limits().charge(actor, self.kind.resource(), 1, now).is_err() {
             return Err(Answer::error(403, &format!("API rate limit exceeded for user {actor}.")));
         }
-        let content = self.found.as_ref().is_some_and(|(route, _)| route.kind == Kind::Content);
-        if content && self.hub.referee().content_exceeded(actor, now) {
+        if self.kind == Kind::ContentMutation && self.hub.referee().content_exceeded(actor, now) {
+            return Err(Answer::ok(graphql::too_quickly(&self.arrived.bytes)));
+        }
+        if self.kind.is_content() && self.hub.referee().content_exceeded(actor, now) {
             let text = "You have exceeded a secondary rate limit and have been temporarily blocked from content creation. \
                         Please retry your request again later.";
             return Err(Answer::error(403, text));
@@ -251,6 +267,7 @@ impl Job<'_> {
             body,
             params: params.clone(),
             actor: self.actor.login().map(str::to_owned),
+            account: self.actor.name().to_owned(),
             now,
             base: self.hub.base.clone(),
             elsewhere: self.hub.elsewhere.clone(),
@@ -267,7 +284,7 @@ impl Job<'_> {
     fn rate_limit(&self, now: Timestamp) -> Answer {
         let mut limits = self.hub.limits();
         let mut resources = serde_json::Map::new();
-        for resource in ["core", "search", "graphql"] {
+        for resource in ["core", "search", "code_search", "graphql"] {
             resources.insert(resource.to_owned(), limits.look(self.actor.name(), resource, now).json(resource));
         }
         Answer::ok(serde_json::json!({"rate": resources["core"], "resources": resources}))
@@ -299,7 +316,7 @@ impl Job<'_> {
         };
         if same {
             if self.actor.login().is_some() {
-                self.hub.limits().refund(self.actor.name(), "core", now);
+                self.hub.limits().refund(self.actor.name(), self.kind.resource(), now);
             }
             answer.status = 304;
             answer.payload = Payload::Empty;
@@ -324,22 +341,22 @@ impl Job<'_> {
     /// Adds the headers that every answer has, and tells the referee what was said.
     fn send(&self, answer: Answer, with_rate: bool, visit: &mut Visit) -> Response<Body> {
         let (hub, now) = (self.hub, self.hub.clock.now());
-        let git = self.found.as_ref().is_some_and(|(route, _)| route.kind == Kind::Git);
         let mut response = Response::builder()
             .status(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
             .header("date", http_date(now))
             .header("server", "github.com")
             .header("x-github-request-id", format!("FAKE:{:04X}", visit.arrival));
         visit.verdict.status = Some(answer.status);
-        if !git {
-            let bucket = hub.limits().look(self.actor.name(), "core", now);
+        if self.kind != Kind::Git {
+            let resource = self.kind.resource();
+            let bucket = hub.limits().look(self.actor.name(), resource, now);
             if with_rate {
                 response = response
                     .header("x-ratelimit-limit", bucket.limit)
                     .header("x-ratelimit-remaining", bucket.remaining())
                     .header("x-ratelimit-used", bucket.used)
                     .header("x-ratelimit-reset", bucket.reset_seconds())
-                    .header("x-ratelimit-resource", "core");
+                    .header("x-ratelimit-resource", resource);
                 visit.verdict.empty_until = (bucket.remaining() == 0).then_some(bucket.reset);
             }
             response = response

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 mod changes;
 mod clones;
+mod graphql;
 mod politeness;
 mod reading;
 

@@ -227,6 +227,8 @@ pub(super) struct Repository {
     pub(super) private: bool,
     pub(super) archived: bool,
     pub(super) blocked: bool,
+    /// The owner lets nobody in with this kind of credential.
+    pub(super) forbidden: bool,
     pub(super) has_issues: bool,
     pub(super) access: BTreeMap<String, Access>,
     pub(super) labels: Vec<Label>,
@@ -390,6 +392,8 @@ pub(super) struct World {
     pub(super) tokens: BTreeMap<String, String>,
     pub(super) repos: Vec<Repository>,
     pub(super) mergeable_after: Duration,
+    /// How many fields at the top of a GraphQL document the server can do in its ten seconds.
+    pub(super) most_aliases: usize,
     pub(super) next_id: AtomicU64,
 }
 
@@ -402,6 +406,7 @@ impl World {
             tokens: BTreeMap::new(),
             repos: Vec::new(),
             mergeable_after: Duration::ZERO,
+            most_aliases: usize::MAX,
             next_id: AtomicU64::new(1001),
         }
     }
@@ -413,10 +418,11 @@ impl World {
 
     /// Looks a repository up by its present or a former name; case does not matter.
     pub(super) fn find(&self, owner: &str, name: &str) -> Found {
-        let full = format!("{owner}/{name}");
-        if let Some(at) = self.repos.iter().position(|repo| repo.full_name().eq_ignore_ascii_case(&full)) {
+        let here = |repo: &Repository| repo.name.eq_ignore_ascii_case(name) && repo.owner.eq_ignore_ascii_case(owner);
+        if let Some(at) = self.repos.iter().position(here) {
             return Found::Here(at);
         }
+        let full = format!("{owner}/{name}");
         let moved =
             self.repos.iter().position(|repo| repo.former_names.iter().any(|old| old.eq_ignore_ascii_case(&full)));
         moved.map_or(Found::Nowhere, Found::Moved)

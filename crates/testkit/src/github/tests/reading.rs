@@ -83,7 +83,6 @@ async fn what_is_not_there_or_not_allowed_has_its_status() {
     site.github.set_issues_enabled("me/quiet", false);
     let table = [
         ("/nothing", 404),
-        ("/graphql", 404),
         ("/repos/me/none", 404),
         ("/repos/me/app/issues/77", 404),
         ("/repos/me/app/issues/x", 404),

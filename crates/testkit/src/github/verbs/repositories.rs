@@ -36,6 +36,7 @@ impl FakeGitHub {
             private: false,
             archived: false,
             blocked: false,
+            forbidden: false,
             has_issues: true,
             access: BTreeMap::new(),
             labels: Vec::new(),
@@ -69,6 +70,11 @@ impl FakeGitHub {
     /// Blocks a repository for legal reasons (451), or opens it again.
     pub fn set_blocked(&self, repo: &str, blocked: bool) {
         self.change(repo, |repo| repo.blocked = blocked);
+    }
+
+    /// Lets nobody into a repository with their credentials, as organisations with SAML do, or lets them in again.
+    pub fn set_forbidden(&self, repo: &str, forbidden: bool) {
+        self.change(repo, |repo| repo.forbidden = forbidden);
     }
 
     /// Renames or moves a repository; the old name redirects.

@@ -76,6 +76,8 @@ pub enum GitError {
     Limited {
         /// Address or path.
         repository: String,
+        /// For how long, when the host said so.
+        retry_after: Option<Duration>,
     },
     /// Network or server trouble; the same call may work in a moment.
     #[error("`{repository}` cannot be reached now; try again: {message}")]
@@ -248,7 +250,7 @@ pub(crate) fn classify(command: String, code: Option<i32>, stderr: String, remot
         let repository = remote.to_owned();
         let message = stderr.clone();
         if mentions(&stderr, LIMITED) {
-            return GitError::Limited { repository };
+            return GitError::Limited { repository, retry_after: None };
         } else if mentions(&stderr, BROKEN) {
             return GitError::Transient { repository, message };
         } else if mentions(&stderr, DENIED) {

@@ -136,7 +136,7 @@ impl Mirror {
     /// The commit of `branch` on the remote now; `None` when there is no such branch.
     pub async fn branch_head(&self, branch: &BranchName) -> Result<Option<CommitId>, GitError> {
         let wanted = format!("refs/heads/{branch}");
-        let listed = self.ls_remote(&[&wanted]).await?;
+        let listed = self.git.ls_refs(&self.remote, &[&wanted]).await?;
         Ok(listed.refs.into_iter().find(|(name, _)| *name == wanted).map(|(_, commit)| commit))
     }
 
@@ -232,7 +232,7 @@ impl Mirror {
     /// The remote's default branch and its commit; `None` when it has no commits. A detached `HEAD` names no branch:
     /// then the one known so far counts, or `main`, or `master`.
     async fn remote_head(&self, known: Option<&BranchName>) -> Result<Option<(BranchName, CommitId)>, GitError> {
-        let listed = self.ls_remote(&["HEAD"]).await?;
+        let listed = self.git.ls_refs(&self.remote, &["HEAD"]).await?;
         let Some((_, tip)) = listed.refs.into_iter().find(|(name, _)| name == "HEAD") else {
             return Ok(None);
         };
@@ -246,34 +246,6 @@ impl Mirror {
             }
         }
         Err(GitError::NoDefaultBranch { repository: self.remote.url.clone() })
-    }
-
-    async fn ls_remote(&self, patterns: &[&str]) -> Result<Listed, GitError> {
-        let call = self.call(["ls-remote", "--quiet", "--symref", "--"]).remote(&self.remote).arg(&self.remote.url);
-        let text = patterns.iter().fold(call, |call, pattern| call.arg(pattern)).text().await?;
-        Ok(Listed::read(&text))
-    }
-}
-
-/// The answer of `ls-remote --symref`.
-struct Listed {
-    head: Option<BranchName>,
-    refs: Vec<(String, CommitId)>,
-}
-
-impl Listed {
-    fn read(text: &str) -> Self {
-        let mut listed = Self { head: None, refs: Vec::new() };
-        for (value, name) in text.lines().filter_map(|line| line.split_once('\t')) {
-            if let Some(target) = value.strip_prefix("ref: refs/heads/") {
-                if name == "HEAD" {
-                    listed.head = target.parse().ok();
-                }
-            } else if let Ok(commit) = value.parse() {
-                listed.refs.push((name.to_owned(), commit));
-            }
-        }
-        listed
     }
 }
 

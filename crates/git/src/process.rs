@@ -24,6 +24,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::Semaphore;
 
 use crate::error::{GitError, classify};
+use crate::ls_refs::Web;
 use crate::remote::Remote;
 
 mod environment;
@@ -85,6 +86,7 @@ struct Inner {
     inherited: Vec<(OsString, OsString)>,
     processes: Semaphore,
     mirrors: Mutex<HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>,
+    web: Web,
 }
 
 /// The git program. Cheap to clone; clones share the bound on processes.
@@ -113,7 +115,14 @@ impl Git {
             inherited.push(("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()));
         }
         let processes = Semaphore::new(MAX_PROCESSES);
-        Self(Arc::new(Inner { program, deadlines, inherited, processes, mirrors: Mutex::default() }))
+        Self(Arc::new(Inner {
+            program,
+            deadlines,
+            inherited,
+            processes,
+            mirrors: Mutex::default(),
+            web: Web::default(),
+        }))
     }
 
     /// The program's version. Refuses one older than [`OLDEST_GIT`] with [`GitError::TooOld`].
@@ -125,6 +134,11 @@ impl Git {
             (Some(major), Some(minor)) if GitVersion { major, minor } >= OLDEST_GIT => Ok(GitVersion { major, minor }),
             _ => Err(GitError::TooOld { found }),
         }
+    }
+
+    /// The way to the hosts.
+    pub(crate) fn web(&self) -> &Web {
+        &self.0.web
     }
 
     /// The lock of the mirror in `dir`; one per folder, however often it is opened.

@@ -5,8 +5,9 @@
 //! **Wanted properties.** Fast and polite: unchanged things cost nothing, every published limit is kept with room to
 //! spare, nothing is created twice, the token leaves for one origin only and stands in no text.
 //!
-//! **Design.** `wire` is the way to the host, `client` sends one request of one actor, `governor` says when, `conditional` asks only for changes, `writes` creates
-//! once; `repositories`, `issues`, `pulls` and `checks` are the calls. What has to survive a restart is in the
+//! **Design.** `wire` is the way to the host, `client` sends one request of one actor, `governor` says when,
+//! `conditional` asks only for changes, `route` remembers what the host does on each route, `writes` creates once;
+//! `repositories`, `issues`, `pulls` and `checks` are the calls. What has to survive a restart is in the
 //! [`Ledger`].
 
 mod checks;
@@ -18,6 +19,7 @@ mod limit;
 mod model;
 mod pulls;
 mod repositories;
+mod route;
 pub mod webhook;
 mod wire;
 mod writes;
@@ -238,6 +240,10 @@ impl Forge for GitHub {
 
     fn limits(&self) -> Vec<LimitView> {
         self.client.governor.view()
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.wire.routes.notices()
     }
 }
 

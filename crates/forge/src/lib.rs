@@ -249,6 +249,8 @@ pub trait Forge: Send + Sync + 'static {
 
     /// The limits as last seen.
     fn limits(&self) -> Vec<LimitView>;
+    /// What whoever runs this should know of the code host, as finished sentences: announced ends, wrong answers.
+    fn notices(&self) -> Vec<String>;
 }
 
 /// The durable memory that a forge needs; implemented over the store by `pipeline`.

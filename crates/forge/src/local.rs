@@ -227,6 +227,10 @@ impl Forge for Local {
     fn limits(&self) -> Vec<LimitView> {
         Vec::new()
     }
+
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]

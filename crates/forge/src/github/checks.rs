@@ -8,6 +8,7 @@ use url::Url;
 
 use super::GitHub;
 use super::client::Failure;
+use super::conditional::too_long;
 use super::model::{CheckRun, CheckRuns, CombinedStatus, Status};
 use crate::ForgeError;
 use crate::sanitize::visible;
@@ -70,17 +71,24 @@ impl GitHub {
             all.extend(answer.json::<CheckRuns>()?.check_runs);
             match self.wire.next_page(&url, &answer)? {
                 Some(next) => url = next,
-                None => break,
+                None => return Ok(all),
             }
         }
-        Ok(all)
+        // One that is not seen may be red (R44).
+        Err(too_long(url.path(), PAGES).into())
     }
 
     async fn statuses(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<Status>, ForgeError> {
         let client = self.client_of(repository).await?;
         match client.get_json::<CombinedStatus>(&self.commit_url(repository, head, "status")).await {
             Err(Failure::Refused(refusal)) if matches!(refusal.status.as_u16(), 403 | 404) => Ok(Vec::new()),
-            combined => Ok(combined?.statuses),
+            combined => {
+                let combined = combined?;
+                if combined.total_count > combined.statuses.len() as u64 {
+                    return Err(too_long("of the statuses", 1).into());
+                }
+                Ok(combined.statuses)
+            }
         }
     }
 

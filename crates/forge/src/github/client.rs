@@ -11,18 +11,17 @@
 //! [`Failure::Ambiguous`], which only `writes` may resolve.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use backlog::time::Timestamp;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, USER_AGENT};
+use http::header::{AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::conditional::{Flights, Stored};
+use super::conditional::{Condition, Flights};
 use super::governor::{Governor, Permit, Traffic};
 use super::limit::classify;
 use super::model::{ErrorBody, User};
@@ -97,6 +96,7 @@ impl From<Refusal> for ForgeError {
             }
             404 => Self::NotFound(what),
             410 if said.contains("deleted") => Self::NotFound(what),
+            410 if said.contains("version") => Self::Unexpected(format!("{said}; update ccm")),
             409 => Self::Conflict(said),
             410 => Self::Denied { what, why: format!("{said}; switch issues on in the repository's settings") },
             451 => Self::Denied { what, why: format!("{said}; the repository is blocked for legal reasons") },
@@ -152,7 +152,6 @@ pub(super) struct Client {
     /// Names the token without telling it.
     token_hash: String,
     account: OnceCell<Account>,
-    alarmed: AtomicBool,
     pub(super) flights: Flights,
     pub(super) governor: Governor,
 }
@@ -175,9 +174,18 @@ impl Client {
             authorization,
             token_hash,
             account: OnceCell::new(),
-            alarmed: AtomicBool::new(false),
             flights: Flights::default(),
         })
+    }
+
+    /// Names the token without telling it.
+    pub(super) fn token_hash(&self) -> &str {
+        &self.token_hash
+    }
+
+    /// The value of the header of the same name.
+    pub(super) fn authorization(&self) -> &HeaderValue {
+        &self.authorization
     }
 
     pub(super) fn token(&self) -> &SecretString {
@@ -200,13 +208,13 @@ impl Client {
         self.account.get_or_try_init(ask).await
     }
 
-    /// Sends a read, again after what may pass (R24), following redirects on the same origin (R32). With `stored`
+    /// Sends a read, again after what may pass (R24), following redirects on the same origin (R32). With a condition
     /// it is conditional and may give a 304.
-    pub(super) async fn read(&self, url: Url, stored: Option<&Stored>) -> Result<Answer, Failure> {
+    pub(super) async fn read(&self, url: Url, condition: Option<&Condition>) -> Result<Answer, Failure> {
         let (mut url, mut hops, mut tries) = (url, 0, 0);
         loop {
             let permit = self.governor.admit(Traffic::Read).await?;
-            let answer = match self.exchange(&permit, Method::GET, &url, None, stored).await {
+            let answer = match self.exchange(&permit, Method::GET, &url, None, condition).await {
                 Err(Failure::NotSent(why) | Failure::Ambiguous(why)) => {
                     drop(permit);
                     tries += 1;
@@ -260,7 +268,7 @@ impl Client {
         method: Method,
         url: &Url,
         body: Option<&serde_json::Value>,
-        stored: Option<&Stored>,
+        condition: Option<&Condition>,
     ) -> Result<Answer, Failure> {
         let what = format!("{method} {}", url.path());
         let mut request = self
@@ -271,20 +279,18 @@ impl Client {
             .header(USER_AGENT, self.wire.user_agent.clone())
             .header("accept", ACCEPT)
             .header("x-github-api-version", API_VERSION);
-        if let Some(stored) = stored {
-            request = match (&stored.etag, &stored.last_modified) {
-                (Some(etag), _) => request.header(IF_NONE_MATCH, etag),
-                (None, Some(at)) => request.header(IF_MODIFIED_SINCE, at),
-                (None, None) => request,
-            };
-        }
+        request = match condition {
+            Some(Condition::Tag(etag)) => request.header(IF_NONE_MATCH, etag),
+            Some(Condition::Since(at)) => request.header(IF_MODIFIED_SINCE, at),
+            None => request,
+        };
         if let Some(body) = body {
             request = request.json(body);
         }
         let started = tokio::time::Instant::now();
         let got = self.wire.receive(request, &what).await;
         let status = got.as_ref().map_or("error", |answer| status_class(answer.status));
-        let conditional = if stored.is_some() { "true" } else { "false" };
+        let conditional = if condition.is_some() { "true" } else { "false" };
         metrics::counter!("ccm_github_requests_total", "method" => method.to_string(), "status_class" => status,
             "conditional" => conditional)
         .increment(1);
@@ -295,12 +301,7 @@ impl Client {
     /// What an answer means: limits go to the governor, refusals and failures become errors.
     async fn judge(&self, permit: &Permit, answer: Answer) -> Result<Answer, Failure> {
         self.governor.observe(answer.status, &answer.headers).await?;
-        let ends = answer.header("sunset").or_else(|| answer.header("deprecation"));
-        if let Some(when) = ends
-            && !self.alarmed.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(what = answer.what, when, "GitHub announces the end of what this version uses; update it");
-        }
+        self.wire.routes.observe(&answer);
         if let Some(limit) = classify(answer.status, &answer.headers, &answer.body, self.wire.clock.now()) {
             let until = self.governor.limited(limit, &answer.headers, permit).await?;
             return Err(Failure::Limited { until });
@@ -343,11 +344,6 @@ impl Client {
             }
         }
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
-    }
-
-    /// The validators of an answer.
-    pub(super) fn validators(answer: &Answer) -> (Option<String>, Option<String>) {
-        (answer.header(ETAG).map(str::to_owned), answer.header(LAST_MODIFIED).map(str::to_owned))
     }
 }
 

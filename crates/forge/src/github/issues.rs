@@ -140,8 +140,10 @@ impl GitHub {
         let since = since.to_string();
         let query =
             [("state", "all"), ("sort", "updated"), ("direction", "asc"), ("since", &since), ("per_page", "100")];
-        let issues: Vec<model::Issue> =
-            self.client_of(repository).await?.pages(self.issues_url(repository, &query), PAGES).await?;
+        // Oldest change first: of a list that is too long the rest is read next time.
+        let url = self.issues_url(repository, &query);
+        let client = self.client_of(repository).await?;
+        let (issues, _): (Vec<model::Issue>, bool) = client.first_pages(url, PAGES, |_| false).await?;
         let plain = issues.iter().filter(|issue| issue.pull_request.is_none());
         Ok(plain.map(|issue| self.issue_view(repository, issue)).collect())
     }

@@ -263,6 +263,9 @@ pub(super) struct CheckApp {
 /// The commit statuses of a commit, the newest of every context.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct CombinedStatus {
+    /// How many there are, also beyond this page.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) total_count: u64,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) statuses: Vec<Status>,
 }

@@ -10,7 +10,7 @@ use testkit::clock::TestClock;
 use testkit::github::{FakeGitHub, Fault, Permission as Role};
 
 use super::*;
-use crate::{LedgerError, LimitView};
+use crate::LedgerError;
 
 /// A ledger that lasts as long as the test.
 #[derive(Default)]
@@ -28,6 +28,11 @@ impl MemoryLedger {
     pub(super) fn lose(&self) {
         self.intents.lock().unwrap().clear();
         self.values.lock().unwrap().clear();
+    }
+
+    /// How many values are remembered in a space.
+    pub(super) fn count(&self, space: &str) -> usize {
+        self.values.lock().unwrap().keys().filter(|(of, _)| of == space).count()
     }
 
     /// Everything that is remembered, as one text.
@@ -181,7 +186,7 @@ fn wait_of(error: &ForgeError, now: Timestamp) -> Duration {
 }
 
 /// Asks for a repository; every call with another query would be as good.
-async fn ask(github: &GitHub) -> Result<RepositoryView, ForgeError> {
+pub(super) async fn ask(github: &GitHub) -> Result<RepositoryView, ForgeError> {
     github.repository(&app()).await
 }
 
@@ -483,81 +488,6 @@ async fn r37_no_error_and_no_memory_tells_the_token() {
     }
     assert!(!world.ledger.text().contains("ghp_"));
     assert!(!format!("{:?}", world.config(Limits::default())).contains("ghp_"));
-    world.fair();
-}
-
-#[tokio::test]
-async fn r39_what_is_unchanged_costs_nothing_and_is_used() {
-    let world = World::new().await;
-    let github = world.github();
-    let number = world.fake.open_issue("ann", "Slow", "It is slow.");
-    let first = github.changed_issues(&app(), Timestamp(0)).await.unwrap();
-    let left = |limits: Vec<LimitView>| limits.iter().find(|limit| limit.resource == "core").unwrap().remaining;
-    let before = left(github.limits());
-    for _ in 0..5 {
-        assert_eq!(github.changed_issues(&app(), Timestamp(0)).await.unwrap(), first);
-    }
-    assert_eq!(left(github.limits()), before);
-    let asked = world.fake.requests_matching("GET /issues");
-    assert!(asked[1..].iter().all(|request| request.conditional && request.status == Some(304)), "{asked:?}");
-    world.fake.edit_issue(number, "ann", Some("Very slow"), None);
-    assert_eq!(github.changed_issues(&app(), Timestamp(0)).await.unwrap()[0].title, "Very slow");
-    world.fair();
-}
-
-#[tokio::test]
-async fn r39_equal_reads_at_once_share_one_request() {
-    let world = World::new().await;
-    let github = world.github();
-    github.login().await.unwrap();
-    world.fake.fail(Fault::slow(Duration::from_millis(100)));
-    let answers = futures::future::join_all((0..20).map(|_| ask(&github))).await;
-    assert!(answers.iter().all(Result::is_ok));
-    assert_eq!(world.count("GET /repos/{owner}/{repo}"), 1);
-    ask(&github).await.unwrap();
-    assert_eq!(world.count("GET /repos/{owner}/{repo}"), 2, "a later one asks itself");
-    world.fair();
-}
-
-#[tokio::test]
-async fn r40_a_304_without_a_stored_body_is_asked_once_more() {
-    let world = World::new().await;
-    let github = world.github();
-    github.login().await.unwrap();
-    world.fake.fail(Fault::stuck_not_modified());
-    assert_eq!(ask(&github).await.unwrap().name, app());
-    world.fake.fail(Fault::stuck_not_modified().times(2));
-    world.ledger.lose();
-    assert!(matches!(ask(&github).await, Err(ForgeError::Unexpected(_))));
-    world.fair();
-}
-
-#[tokio::test]
-async fn r41_a_stuck_304_is_found_out_within_a_day() {
-    let world = World::new().await;
-    let github = world.github();
-    let number = world.fake.open_issue("ann", "Slow", "It is slow.");
-    github.changed_issues(&app(), Timestamp(0)).await.unwrap();
-    world.fake.edit_issue(number, "ann", Some("Very slow"), None);
-    world.fake.fail(Fault::stuck_not_modified());
-    assert_eq!(github.changed_issues(&app(), Timestamp(0)).await.unwrap()[0].title, "Slow");
-    world.clock.advance(seconds(24 * 3600));
-    assert_eq!(github.changed_issues(&app(), Timestamp(0)).await.unwrap()[0].title, "Very slow");
-    assert!(!world.fake.requests_matching("GET /issues").last().unwrap().conditional);
-    world.fair();
-}
-
-#[tokio::test]
-async fn r44_all_pages_are_read() {
-    let world = World::new().await;
-    for n in 0..250 {
-        world.fake.open_issue("ann", &format!("Issue {n}"), "");
-        world.clock.advance(seconds(1));
-    }
-    let found = world.github().changed_issues(&app(), TestClock::START).await.unwrap();
-    let numbers: Vec<u64> = found.iter().map(|issue| issue.link.number).collect();
-    assert_eq!(numbers, (1..=250).collect::<Vec<u64>>(), "oldest change first");
-    assert_eq!(world.count("GET /issues"), 3);
     world.fair();
 }
 

@@ -17,6 +17,7 @@ use url::Url;
 
 use super::client::{Answer, Failure};
 use super::governor::{Governor, Limits, Sleep};
+use super::route::Routes;
 use crate::Ledger;
 
 /// See the module.
@@ -29,6 +30,7 @@ pub(super) struct Wire {
     pub(super) clock: Arc<dyn Clock>,
     sleep: Arc<dyn Sleep>,
     secrets: Mutex<Vec<SecretString>>,
+    pub(super) routes: Routes,
 }
 
 impl Wire {
@@ -53,7 +55,17 @@ impl Wire {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| format!("the HTTP client cannot start: {error}"))?;
-        Ok(Self { http, api_url, user_agent, limits, ledger, clock, sleep, secrets: Mutex::default() })
+        Ok(Self {
+            http,
+            api_url,
+            user_agent,
+            limits,
+            ledger,
+            clock,
+            sleep,
+            secrets: Mutex::default(),
+            routes: Routes::default(),
+        })
     }
 
     /// A new actor's governor.

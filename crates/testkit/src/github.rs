@@ -20,6 +20,7 @@
 //! tell them from disobedience: a test with concurrent requests says how many it tolerates
 //! ([`FakeGitHub::tolerate_in_flight`]).
 
+mod apps;
 pub(crate) mod bare;
 mod call;
 pub(crate) mod cgi;
@@ -61,6 +62,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use apps::{App, Selection};
 pub use faults::Fault;
 pub use permission::Permission;
 pub use referee::{Kind, Request};

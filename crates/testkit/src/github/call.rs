@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use super::apps::{self, Grant};
 use super::permission::Permission;
 use super::world::{Found, Repository, World};
 
@@ -17,7 +18,7 @@ const DOCUMENTATION: &str = "https://docs.github.com/rest";
 pub(super) type Reply = Result<Answer, Answer>;
 
 /// The body of an answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Payload {
     /// Nothing.
     Empty,
@@ -28,7 +29,7 @@ pub(super) enum Payload {
 }
 
 /// An answer before headers common to all answers are added.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) payload: Payload,
@@ -127,6 +128,10 @@ pub(super) struct Call {
     pub(super) actor: Option<String>,
     /// The name under which the caller's limits are kept.
     pub(super) account: String,
+    /// The App that calls with its own web token.
+    pub(super) app: Option<u64>,
+    /// What the token of an installation lets the caller do.
+    pub(super) grant: Option<Grant>,
     pub(super) now: Timestamp,
     /// Address of the API, without a slash at the end.
     pub(super) base: String,
@@ -190,9 +195,7 @@ impl Call {
         match world.find(owner, name) {
             Found::Nowhere => Err(Answer::not_found()),
             Found::Moved(at) => Err(self.moved(&world.repos[at])),
-            Found::Here(at) if world.permission(at, self.actor.as_deref()) == Permission::None => {
-                Err(Answer::not_found())
-            }
+            Found::Here(at) if self.permission(world, at) == Permission::None => Err(Answer::not_found()),
             Found::Here(at) if world.repos[at].blocked => {
                 let block =
                     json!({"reason": "dmca", "created_at": world.repos[at].created_at.to_string(), "html_url": ""});
@@ -225,6 +228,28 @@ impl Call {
             return Err(Answer::denied(needed));
         }
         Ok(())
+    }
+
+    /// What the caller may do in a repository, as far as roles go.
+    pub(super) fn permission(&self, world: &World, at: usize) -> Permission {
+        match &self.grant {
+            Some(grant) if !apps::sees(world, grant, at) => Permission::None,
+            _ => world.permission(at, self.actor.as_deref()),
+        }
+    }
+
+    /// The App that calls.
+    pub(super) fn app(&self) -> Result<u64, Answer> {
+        self.app.ok_or_else(|| Answer::error(401, "A JSON web token could not be decoded"))
+    }
+
+    /// The repository of the route, whoever calls.
+    pub(super) fn here(&self, world: &World) -> Result<usize, Answer> {
+        match world.find(self.param("owner"), self.param("repo")) {
+            Found::Nowhere => Err(Answer::not_found()),
+            Found::Moved(at) => Err(self.moved(&world.repos[at])),
+            Found::Here(at) => Ok(at),
+        }
     }
 
     fn moved(&self, repo: &Repository) -> Answer {

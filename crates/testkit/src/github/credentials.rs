@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::ANONYMOUS;
+use super::apps::{self, Grant};
+use super::call::Answer;
 use super::hub::Hub;
 use super::serve::Arrived;
 
@@ -12,10 +14,16 @@ use super::serve::Arrived;
 pub(super) enum Actor {
     /// A token of this user.
     Known(String),
+    /// A web token of this App.
+    App(u64),
+    /// A token of an installation.
+    Installation(Box<Grant>),
     /// No credentials at all.
     Anonymous,
     /// Credentials that are not valid.
     Unknown,
+    /// Credentials that are refused with this answer.
+    Refused(Answer),
 }
 
 impl Actor {
@@ -23,16 +31,19 @@ impl Actor {
     pub(super) fn login(&self) -> Option<&str> {
         match self {
             Self::Known(login) => Some(login),
-            Self::Anonymous | Self::Unknown => None,
+            Self::Installation(grant) => Some(&grant.bot),
+            Self::App(_) | Self::Anonymous | Self::Unknown | Self::Refused(_) => None,
         }
     }
 
-    /// The name under which limits are kept: limits belong to the user, not to the token.
+    /// The name under which limits are kept: limits belong to the user or the installation, not to the token.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Known(login) => login,
+            Self::App(_) => "app",
+            Self::Installation(grant) => &grant.name,
             Self::Anonymous => ANONYMOUS,
-            Self::Unknown => "unknown",
+            Self::Unknown | Self::Refused(_) => "unknown",
         }
     }
 }
@@ -50,8 +61,12 @@ pub(super) fn actor(hub: &Hub, arrived: &Arrived) -> Actor {
         Some((scheme, pair)) if scheme.eq_ignore_ascii_case("basic") => password(pair.trim()),
         _ => None,
     };
-    let login = token.and_then(|token| hub.world().tokens.get(&token).cloned());
-    login.map_or(Actor::Unknown, Actor::Known)
+    let Some(token) = token else { return Actor::Unknown };
+    let world = hub.world();
+    match world.tokens.get(&token) {
+        Some(login) => Actor::Known(login.clone()),
+        None => apps::caller(&world, &token, hub.clock.now()).unwrap_or(Actor::Unknown),
+    }
 }
 
 fn password(pair: &str) -> Option<String> {

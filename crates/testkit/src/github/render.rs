@@ -99,11 +99,12 @@ pub(super) fn repository(call: &Call, world: &World, at: usize, full: bool) -> V
         "created_at": repo.created_at.to_string(), "updated_at": repo.updated_at.to_string(),
         "stargazers_count": 0, "watchers_count": 0, "watchers": 0, "forks_count": 0, "forks": 0,
         "allow_forking": true, "web_commit_signoff_required": false,
-        "permissions": {
+        // A token of an installation is told nothing of what it may do.
+        "permissions": if call.grant.is_some() { json!({"admin": false, "push": false, "pull": false}) } else { json!({
             "admin": permission >= Permission::Admin, "maintain": permission >= Permission::Maintain,
             "push": permission >= Permission::Write, "triage": permission >= Permission::Triage,
             "pull": permission >= Permission::Read,
-        },
+        }) },
     });
     merge_into(&mut object, state);
     for (name, rest) in REPOSITORY_LINKS {

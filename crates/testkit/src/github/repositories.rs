@@ -39,7 +39,7 @@ fn profile(call: &Call, login: &str) -> Value {
 
 /// Repositories the caller may see and that pass a filter, in the order asked for, as a page.
 fn listed(call: &Call, world: &World, chosen: impl Fn(usize) -> bool) -> Vec<Value> {
-    let visible = |at: &usize| world.permission(*at, call.actor.as_deref()) > Permission::None;
+    let visible = |at: &usize| call.permission(world, *at) > Permission::None;
     let mut found: Vec<usize> = (0..world.repos.len()).filter(visible).filter(|at| chosen(*at)).collect();
     let sort = call.query("sort").unwrap_or("full_name");
     found.sort_by(|a, b| {
@@ -85,16 +85,16 @@ pub(super) fn of_owner(call: &Call, world: &mut World) -> Reply {
     Ok(call.page(listed(call, world, |at| world.repos[at].owner == owner)))
 }
 
-/// `GET /installation/repositories`: everything a bot has a role in.
+/// `GET /installation/repositories`
 pub(super) fn of_installation(call: &Call, world: &mut World) -> Reply {
-    if !call.actor.as_ref().is_some_and(|login| login.ends_with("[bot]")) {
+    let Some(grant) = &call.grant else {
         return Err(Answer::error(
             403,
             "You must authenticate with an installation access token in order to list repositories for an installation.",
         ));
-    }
-    let can_push = |at: usize| world.permission(at, call.actor.as_deref()) >= Permission::Write;
-    Ok(call.page_in("repositories", listed(call, world, can_push)))
+    };
+    let reached = |at: usize| grant.repositories.contains(&world.repos[at].id);
+    Ok(call.page_in("repositories", listed(call, world, reached)))
 }
 
 /// `GET /meta`

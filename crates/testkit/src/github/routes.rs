@@ -9,7 +9,7 @@ use super::hub::Hub;
 use super::referee::Kind;
 use super::referee::Kind::{Content, Git, Query, Read, Write};
 use super::world::World;
-use super::{checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews};
+use super::{apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews};
 
 /// Who answers a route.
 pub(super) enum Handler {
@@ -55,6 +55,15 @@ static ROUTES: &[Route] = &[
     git("POST", "/{owner}/{repo}.git/git-receive-pack"),
     // What a document is to the limits is in the document.
     later("POST", "/graphql", Query, |c, h| Box::pin(graphql::post(c, h))),
+    now("GET", "/app", Read, apps::me),
+    now("GET", "/app/installations", Read, apps::installations),
+    now("GET", "/app/installations/{installation_id}", Read, apps::installation),
+    now("POST", "/app/installations/{installation_id}/access_tokens", Write, apps::mint),
+    now("POST", "/app-manifests/{code}/conversions", Write, apps::convert),
+    now("DELETE", "/installation/token", Write, apps::revoke),
+    now("GET", "/repos/{owner}/{repo}/installation", Read, apps::of_repository),
+    now("GET", "/orgs/{org}/installation", Read, apps::of_account),
+    now("GET", "/users/{username}/installation", Read, apps::of_account),
     now("GET", "/user", Read, repositories::me),
     now("GET", "/users/{username}", Read, repositories::user),
     now("GET", "/user/repos", Read, repositories::of_user),

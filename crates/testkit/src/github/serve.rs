@@ -19,7 +19,7 @@ use super::faults::Effect;
 use super::hub::{Dropped, Hub, lock};
 use super::referee::{Kind, Request, Verdict, marker};
 use super::routes::{self, Handler, RATE_LIMIT, Route};
-use super::{credentials, graphql, smart_http};
+use super::{apps, credentials, graphql, smart_http};
 
 /// The largest body the server reads; a push is the largest there is.
 const LARGEST_BODY: usize = 256 << 20;
@@ -226,6 +226,12 @@ impl Job<'_> {
         if matches!(self.actor, credentials::Actor::Unknown) {
             return Err(Answer::error(401, "Bad credentials"));
         }
+        if let credentials::Actor::Refused(answer) = self.actor {
+            return Err(answer.clone());
+        }
+        if let Some((route, params)) = &self.found {
+            apps::admit(&self.hub.world(), self.actor, &self.arrived.method, route.template, params)?;
+        }
         let free = self.found.as_ref().is_some_and(|(route, _)| std::ptr::eq(*route, &raw const RATE_LIMIT));
         // A document is charged once its cost is known.
         let charged = free || self.kind.is_graphql();
@@ -268,6 +274,12 @@ impl Job<'_> {
             params: params.clone(),
             actor: self.actor.login().map(str::to_owned),
             account: self.actor.name().to_owned(),
+            app: if let credentials::Actor::App(id) = self.actor { Some(*id) } else { None },
+            grant: if let credentials::Actor::Installation(grant) = self.actor {
+                Some((**grant).clone())
+            } else {
+                None
+            },
             now,
             base: self.hub.base.clone(),
             elsewhere: self.hub.elsewhere.clone(),
@@ -343,7 +355,7 @@ impl Job<'_> {
         let (hub, now) = (self.hub, self.hub.clock.now());
         let mut response = Response::builder()
             .status(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
-            .header("date", http_date(now))
+            .header("date", http_date(hub.world().apps.time(now)))
             .header("server", "github.com")
             .header("x-github-request-id", format!("FAKE:{:04X}", visit.arrival));
         visit.verdict.status = Some(answer.status);

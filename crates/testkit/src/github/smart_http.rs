@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use super::apps;
 use super::call::{Answer, Payload};
 use super::cgi;
 use super::credentials::Actor;
@@ -46,7 +47,7 @@ fn admit(
 ) -> Result<(usize, u64), Answer> {
     let world = hub.world();
     let unknown = || text(401, "Authentication required.").with("www-authenticate", "Basic realm=\"GitHub\"");
-    if *actor == Actor::Unknown {
+    if matches!(actor, Actor::Unknown | Actor::Refused(_) | Actor::App(_)) {
         return Err(text(401, "Invalid username or token.").with("www-authenticate", "Basic realm=\"GitHub\""));
     }
     let at = match world.find(owner, name) {
@@ -65,6 +66,9 @@ fn admit(
     let permission = world.permission(at, actor.login());
     if permission == Permission::None || (push && actor.login().is_none()) {
         return Err(if actor.login().is_none() { unknown() } else { text(404, "Repository not found.") });
+    }
+    if let Err(refusal) = apps::admit_git(actor, world.repos[at].id, !world.repos[at].private, push) {
+        return Err(text(refusal.status, "Write access to repository not granted."));
     }
     if world.repos[at].blocked {
         return Err(text(451, "Repository unavailable due to DMCA takedown."));

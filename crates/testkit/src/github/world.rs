@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backlog::time::Timestamp;
 
+use super::apps::Apps;
 use super::bare;
 use super::permission::{Access, Permission};
 
@@ -249,6 +250,12 @@ impl Repository {
         format!("{}/{}", self.owner, self.name)
     }
 
+    /// Whether `owner/name` is its present name; case does not matter.
+    pub(super) fn has_name(&self, full: &str) -> bool {
+        let (owner, name) = full.split_once('/').unwrap_or_default();
+        self.owner.eq_ignore_ascii_case(owner) && self.name.eq_ignore_ascii_case(name)
+    }
+
     /// The tip of a branch, read from disk now.
     pub(super) fn branch(&self, name: &str) -> Option<String> {
         bare::read_ref(&self.git_dir, &format!("refs/heads/{name}"))
@@ -394,6 +401,7 @@ pub(super) struct World {
     pub(super) mergeable_after: Duration,
     /// How many fields at the top of a GraphQL document the server can do in its ten seconds.
     pub(super) most_aliases: usize,
+    pub(super) apps: Apps,
     pub(super) next_id: AtomicU64,
 }
 
@@ -407,6 +415,7 @@ impl World {
             repos: Vec::new(),
             mergeable_after: Duration::ZERO,
             most_aliases: usize::MAX,
+            apps: Apps { token_length: 40, ..Apps::default() },
             next_id: AtomicU64::new(1001),
         }
     }
@@ -435,6 +444,7 @@ impl World {
 
     /// As [`World::permission`], with the name of the role.
     pub(super) fn access(&self, repo: usize, login: Option<&str>) -> Access {
+        let bot = login.is_some_and(|login| self.is_bot_of(repo, login));
         let repo = &self.repos[repo];
         let public = if repo.private { Permission::None } else { Permission::Read };
         let plain =
@@ -445,6 +455,9 @@ impl World {
         }
         if repo.owner == login {
             return plain(Permission::Admin);
+        }
+        if bot {
+            return plain(Permission::Write);
         }
         plain(self.everywhere.get(login).copied().unwrap_or(Permission::None).max(public))
     }

@@ -177,7 +177,7 @@ fn by_name(run: &Run<'_>, world: &World, owner: &str, name: &str) -> Out {
 
 /// An object of a repository, if the caller may see the repository.
 fn seen(run: &Run<'_>, world: &World, at: usize, thing: Thing, missing: impl Fn() -> Out) -> Out {
-    if world.permission(at, run.call.actor.as_deref()) == Permission::None {
+    if run.call.permission(world, at) == Permission::None {
         return missing();
     }
     if world.repos[at].forbidden {

@@ -6,14 +6,17 @@
 //! spare, nothing is created twice, the token leaves for one origin only and stands in no text.
 //!
 //! **Design.** `wire` is the way to the host, `client` sends one request of one actor, `governor` says when,
-//! `conditional` asks only for changes, `route` remembers what the host does on each route, `writes` creates once;
+//! `conditional` asks only for changes, `route` remembers what the host does on each route, `writes` creates once, `graphql` asks for many
+//! repositories at once;
 //! `repositories`, `issues`, `pulls` and `checks` are the calls. What has to survive a restart is in the
 //! [`Ledger`].
 
+mod changes;
 mod checks;
 mod client;
 mod conditional;
 mod governor;
+mod graphql;
 mod issues;
 mod limit;
 mod model;
@@ -37,12 +40,14 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
-    Activity, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Ledger, LimitView, PullDraft,
-    RepositoryView,
+    Activity, Change, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Known, Ledger, LimitView,
+    PullDraft, RepositoryView,
 };
+use changes::Queries;
 use client::{Account, Client, Failure};
 use governor::RealSleep;
 pub use governor::{Limits, Sleep};
+use graphql::Batches;
 use repositories::Selection;
 use wire::Wire;
 use writes::Locks;
@@ -89,6 +94,8 @@ pub struct GitHub {
     locks: Locks,
     labels: Mutex<BTreeSet<(RepoName, String)>>,
     permissions: Mutex<Permissions>,
+    batches: Batches,
+    queries: Mutex<Queries>,
 }
 
 type Permissions = BTreeMap<(RepoName, String), (Permission, Timestamp)>;
@@ -124,6 +131,8 @@ impl GitHub {
             marker_key,
             selection: Selection::new(&repositories)?,
             ledger,
+            batches: Batches::new(clock.now()),
+            queries: Mutex::default(),
             clock,
             locks: Locks::default(),
             labels: Mutex::default(),
@@ -185,6 +194,10 @@ impl Forge for GitHub {
         self.repositories_of_selection().await
     }
 
+    async fn changes(&self, known: &[Known]) -> Result<Vec<(RepoName, Change)>, ForgeError> {
+        self.changes_of(known).await
+    }
+
     async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError> {
         self.repository_view(name).await
     }
@@ -243,7 +256,7 @@ impl Forge for GitHub {
     }
 
     fn notices(&self) -> Vec<String> {
-        self.wire.routes.notices()
+        [vec![self.way_of_asking()], self.wire.routes.notices()].concat()
     }
 }
 

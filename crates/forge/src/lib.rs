@@ -79,6 +79,30 @@ pub struct RepositoryView {
     pub path: Option<String>,
 }
 
+/// A repository as [`Forge::changes`] knew it the last time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: RepoName,
+    /// The mark of then; empty for one that is asked for the first time.
+    pub mark: String,
+}
+
+/// What became of a repository since it was known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that matters.
+    Nothing,
+    /// Its code, an issue or a pull request changed; this is its mark now.
+    Something(String),
+    /// It has another name now.
+    Renamed(RepoName),
+    /// It cannot be worked any more; a finished text says why, and what would mend it.
+    Closed(String),
+    /// The code host was not asked for it, or gave no answer: git can tell.
+    Unasked,
+}
+
 /// How git reaches a repository.
 #[derive(Debug)]
 pub struct GitAccess {
@@ -220,6 +244,8 @@ pub trait Forge: Send + Sync + 'static {
     async fn login(&self) -> Result<String, ForgeError>;
     /// The repositories that the configuration's globs select.
     async fn repositories(&self) -> Result<Vec<RepositoryView>, ForgeError>;
+    /// What became of these repositories, asked for all at once with as few requests as the credential allows.
+    async fn changes(&self, known: &[Known]) -> Result<Vec<(RepoName, Change)>, ForgeError>;
     /// One repository.
     async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError>;
     /// How git reaches it, with a credential that lives for at least an hour where it can.
@@ -249,7 +275,8 @@ pub trait Forge: Send + Sync + 'static {
 
     /// The limits as last seen.
     fn limits(&self) -> Vec<LimitView>;
-    /// What whoever runs this should know of the code host, as finished sentences: announced ends, wrong answers.
+    /// What whoever runs this should know of the code host, as finished sentences: how changes are asked for and why,
+    /// announced ends, wrong answers.
     fn notices(&self) -> Vec<String>;
 }
 

@@ -21,7 +21,8 @@ use backlog::task::{IssueLink, Pull};
 use backlog::time::{Clock, Timestamp};
 
 use crate::{
-    Activity, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, LimitView, PullDraft, RepositoryView,
+    Activity, Change, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Known, LimitView, PullDraft,
+    RepositoryView,
 };
 
 /// What [`Local`] needs of git.
@@ -133,6 +134,10 @@ impl Forge for Local {
             }
         }
         Ok(views)
+    }
+
+    async fn changes(&self, known: &[Known]) -> Result<Vec<(RepoName, Change)>, ForgeError> {
+        Ok(known.iter().map(|one| (one.name.clone(), Change::Unasked)).collect())
     }
 
     async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError> {

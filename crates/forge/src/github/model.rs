@@ -7,7 +7,7 @@ use backlog::time::Timestamp;
 use serde::{Deserialize, Deserializer};
 
 /// `null` and a missing field are the default.
-fn lenient<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub(super) fn lenient<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 
@@ -46,12 +46,26 @@ pub(super) struct Repository {
     pub(super) disabled: bool,
     #[serde(default)]
     pub(super) has_issues: Option<bool>,
+    /// As GitHub writes it, which sorts by time.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) pushed_at: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) updated_at: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) open_issues_count: u64,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) permissions: RepositoryPermissions,
     #[serde(default)]
     pub(super) allow_merge_commit: Option<bool>,
     #[serde(default)]
     pub(super) allow_squash_merge: Option<bool>,
+}
+
+impl Repository {
+    /// The mark of a repository in a list; its second word is the time of the last push.
+    pub(super) fn mark(&self) -> String {
+        format!("list {} {} {} {}", self.pushed_at, self.updated_at, self.open_issues_count, self.default_branch)
+    }
 }
 
 /// What a user may do.

@@ -9,7 +9,8 @@
 //!
 //! **Design.** One table of routes (`routes`), handlers that work on one `World` under one lock, git for everything
 //! that is git's (heads of pull requests, merges, diffs, contents). Time is the injected clock, so that hours pass at
-//! once; only transport faults (slow answers, endless bodies) take real time. Stories change the world by short verbs
+//! once. What waits (latency, slow answers, endless bodies) waits in real time, or on the clock
+//! ([`FakeGitHub::in_virtual_time`]). Stories change the world by short verbs
 //! (`verbs`), which need no permission and are not requests: neither limits nor faults nor the referee see them.
 //!
 //! **Known differences.** Little of GraphQL (see `graphql`), no search, no webhooks, no forks, one head repository per pull request; rebase
@@ -33,6 +34,7 @@ mod graphql;
 mod hub;
 mod issues;
 mod labels;
+mod latency;
 mod limits;
 mod permission;
 mod pulls;
@@ -69,7 +71,8 @@ pub use referee::{Kind, Request};
 pub use verbs::{IssueRef, PullRequest, Target};
 pub use world::{CheckRun, Comment, Issue, IssueEvent, Pull, Review, ReviewComment};
 
-use hub::Hub;
+use crate::clock::TestClock;
+use hub::{Hub, Time};
 
 /// The name under which requests without credentials are counted.
 const ANONYMOUS: &str = "anonymous";
@@ -96,10 +99,23 @@ impl FakeGitHub {
     /// # Panics
     /// When no port or temporary folder can be had.
     pub async fn start(clock: Arc<dyn Clock>) -> Self {
+        Self::in_time(Time::Real(clock)).await
+    }
+
+    /// As [`FakeGitHub::start`], but answers take their time on the clock, which a driver must move
+    /// ([`TestClock::drive`](crate::clock::TestClock::drive)).
+    ///
+    /// # Panics
+    /// When no port or temporary folder can be had.
+    pub async fn in_virtual_time(clock: Arc<TestClock>) -> Self {
+        Self::in_time(Time::Virtual(clock)).await
+    }
+
+    async fn in_time(time: Time) -> Self {
         let root = tempfile::tempdir().expect("a temporary folder for the repositories");
         let (api, base) = listen().await;
         let (other, elsewhere) = listen().await;
-        let hub = Arc::new(Hub::new(clock, base, elsewhere, root.path().to_owned()));
+        let hub = Arc::new(Hub::new(time, base, elsewhere, root.path().to_owned()));
         let servers = [tokio::spawn(accept(api, hub.clone(), false)), tokio::spawn(accept(other, hub.clone(), true))];
         Self { hub, servers, _root: root }
     }
@@ -134,13 +150,40 @@ impl FakeGitHub {
     /// How many requests arrived so far.
     #[must_use]
     pub fn request_count(&self) -> u64 {
-        self.hub.referee().log().len() as u64
+        self.hub.referee().arrivals()
     }
 
     /// All requests so far, in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        self.hub.referee().log().to_vec()
+        self.hub.referee().log()
+    }
+
+    /// How many requests are being answered at the moment, git included.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.hub.referee().open()
+    }
+
+    /// Keeps only the last so many requests to look at ([`FakeGitHub::requests`]); the rules see all.
+    pub fn keep_requests(&self, last: usize) {
+        self.hub.referee().keep(last);
+    }
+
+    /// Demands that writes of one actor come one at a time and start at least `gap` apart.
+    pub fn demand_write_gap(&self, gap: Duration) {
+        self.hub.referee().demand_manners(gap);
+    }
+
+    /// How long every answer takes, unless its route is named in [`FakeGitHub::set_latency_of`]: in real time, or on the
+    /// clock of [`FakeGitHub::in_virtual_time`].
+    pub fn set_latency(&self, time: Duration) {
+        self.hub.latencies().set("", time);
+    }
+
+    /// How long the answers of a route take, named as in [`Fault::on`].
+    pub fn set_latency_of(&self, route: &str, time: Duration) {
+        self.hub.latencies().set(route, time);
     }
 
     /// Requests of one route, named as in [`Fault::on`].

@@ -36,6 +36,11 @@ impl Actor {
         }
     }
 
+    /// Who is seen to act; limits on what is made are kept under it, for all installations of an App together.
+    pub(super) fn identity(&self) -> &str {
+        self.login().unwrap_or_else(|| self.name())
+    }
+
     /// The name under which limits are kept: limits belong to the user or the installation, not to the token.
     pub(super) fn name(&self) -> &str {
         match self {

@@ -15,6 +15,7 @@ mod mutations;
 mod objects;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql_parser::types::{ExecutableDocument, Field, OperationType, Selection, SelectionSet};
 use async_graphql_parser::{Pos, parse_query};
@@ -29,6 +30,8 @@ use objects::{Out, Thing};
 
 /// The largest `first` or `last`.
 const LARGEST_PAGE: u64 = 100;
+/// After how long GitHub gives a document up.
+pub(super) const GIVING_UP: Duration = Duration::from_secs(10);
 /// How many nodes one document may ask for.
 const MOST_NODES: u64 = 500_000;
 
@@ -214,6 +217,19 @@ pub(super) fn kind(body: &[u8]) -> Kind {
         Some(ask) if ask.mutation => Kind::Mutation,
         _ => Kind::Query,
     }
+}
+
+/// What is wrong with a document by itself: several mutations, or a merge that does not say which head it means.
+pub(super) fn careless(body: &[u8]) -> Option<String> {
+    let ask = Ask::read(&serde_json::from_slice(body).ok()?).ok()?;
+    let fields = ask.fields(&[&ask.root], &|_| true).ok().filter(|_| ask.mutation)?;
+    if fields.len() > 1 {
+        return Some(format!("one document had {} mutations", fields.len()));
+    }
+    let (_, field, ..) = fields.first()?;
+    let input = ask.arguments(field).ok()?.remove("input").unwrap_or_default();
+    let merge = field.name.node.as_str() == "mergePullRequest" && input["expectedHeadOid"].is_null();
+    merge.then(|| "a merge did not say which head it means".to_owned())
 }
 
 /// The answer when the caller's points are used up.

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use backlog::time::Clock;
 
 use super::faults::Faults;
+use super::latency::{Latencies, Waiting};
 use super::limits::Limits;
 use super::referee::Referee;
 use super::world::World;
+use crate::clock::TestClock;
 
 /// The connection is closed without an answer.
 #[derive(Debug)]
@@ -23,12 +25,22 @@ impl fmt::Display for Dropped {
 
 impl std::error::Error for Dropped {}
 
+/// The time in which a server answers.
+pub(super) enum Time {
+    /// Answers wait in real time, whatever the clock says.
+    Real(Arc<dyn Clock>),
+    /// Answers wait on this clock.
+    Virtual(Arc<TestClock>),
+}
+
 /// Everything the server and the tests share.
 pub(super) struct Hub {
     world: Mutex<World>,
     limits: Mutex<Limits>,
     faults: Mutex<Faults>,
     referee: Mutex<Referee>,
+    latencies: Mutex<Latencies>,
+    virtual_time: Option<Arc<TestClock>>,
     pub(super) etag_salt: Mutex<String>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) base: String,
@@ -50,12 +62,18 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    pub(super) fn new(clock: Arc<dyn Clock>, base: String, elsewhere: String, root: PathBuf) -> Self {
+    pub(super) fn new(time: Time, base: String, elsewhere: String, root: PathBuf) -> Self {
+        let (clock, virtual_time): (Arc<dyn Clock>, _) = match time {
+            Time::Real(clock) => (clock, None),
+            Time::Virtual(clock) => (Arc::clone(&clock) as Arc<dyn Clock>, Some(clock)),
+        };
         Self {
             world: Mutex::new(World::new()),
             limits: Mutex::default(),
             faults: Mutex::default(),
             referee: Mutex::default(),
+            latencies: Mutex::default(),
+            virtual_time,
             etag_salt: Mutex::default(),
             clock,
             base,
@@ -75,6 +93,15 @@ impl Hub {
 
     pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
         lock(&self.faults)
+    }
+
+    pub(super) fn latencies(&self) -> MutexGuard<'_, Latencies> {
+        lock(&self.latencies)
+    }
+
+    /// The waiting of a request that arrives now.
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting::begin(self.virtual_time.as_ref())
     }
 
     pub(super) fn referee(&self) -> MutexGuard<'_, Referee> {

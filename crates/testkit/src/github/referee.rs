@@ -1,24 +1,33 @@
 //! The referee: writes down every arrival and says which of GitHub's rules were broken.
 //!
-//! Limits over time are judged on the virtual clock. A request that arrives while a pause is in force is a violation,
-//! except for as many late ones as the test tolerates ([`Referee::tolerate`]): requests that were on their way when the
-//! pause was announced cannot be told from disobedience.
+//! **Definition.** The rules are the published limits, each over a sliding window of virtual time: points a minute (900
+//! REST, 2,000 GraphQL), requests at once (100), work (90 s of answering in 60 s, GraphQL 60 s), content (80 a minute and
+//! 500 an hour for everything that acts as one bot), searches (30 and 9 a minute), tokens (2,000 an hour for an App); and
+//! that an announced pause is kept, an empty budget left alone, a creation not repeated blindly ([`repeats`]), a merge
+//! sent with the head that it means, and one mutation sent at a time.
+//!
+//! **Design.** Every rule is judged when a request arrives or leaves, in constant time on average, so that hundreds of
+//! thousands of requests cost what they should. The log may be cut to the last so many ([`Referee::keep`]); rules do not
+//! read it.
+//!
+//! **Known races.** A request that arrives while a pause is in force is a violation, except for as many late ones as the
+//! test tolerates ([`Referee::tolerate`]): requests that were on their way when the pause was announced cannot be told
+//! from disobedience.
 
-use std::collections::BTreeMap;
+mod repeats;
+mod windows;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use backlog::time::Timestamp;
 
 use super::faults;
+use repeats::Repeats;
+use windows::{Account, Identity};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// The published limits.
+/// How many requests an actor may have open at once.
 const CONCURRENT: usize = 100;
-const POINTS_PER_MINUTE: u64 = 900;
-const CONTENT_PER_MINUTE: u64 = 80;
-const CONTENT_PER_HOUR: u64 = 500;
 
 /// What a request is to the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +48,8 @@ pub enum Kind {
     Search,
     /// Searches code.
     CodeSearch,
+    /// Makes an access token: 5 points, and counted per App.
+    Mint,
     /// Git over HTTP: outside the API's limits.
     Git,
 }
@@ -47,7 +58,7 @@ impl Kind {
     fn points(self) -> u64 {
         match self {
             Self::Read | Self::Query | Self::Search | Self::CodeSearch => 1,
-            Self::Write | Self::Content | Self::Mutation | Self::ContentMutation => 5,
+            Self::Write | Self::Content | Self::Mutation | Self::ContentMutation | Self::Mint => 5,
             Self::Git => 0,
         }
     }
@@ -62,13 +73,18 @@ impl Kind {
         matches!(self, Self::Query | Self::Mutation | Self::ContentMutation)
     }
 
+    /// Whether it changes something that is not a credential.
+    pub(super) fn is_write(self) -> bool {
+        matches!(self, Self::Write | Self::Content | Self::Mutation | Self::ContentMutation)
+    }
+
     /// The bucket of the primary limit that it is taken from.
     pub(super) fn resource(self) -> &'static str {
         match self {
             Self::Query | Self::Mutation | Self::ContentMutation => "graphql",
             Self::Search => "search",
             Self::CodeSearch => "code_search",
-            Self::Read | Self::Write | Self::Content | Self::Git => "core",
+            Self::Read | Self::Write | Self::Content | Self::Mint | Self::Git => "core",
         }
     }
 }
@@ -84,8 +100,10 @@ pub struct Request {
     pub route: &'static str,
     /// Path and query as sent.
     pub path: String,
-    /// Login behind the token, `anonymous`, or `unknown` for a bad token.
+    /// Whose limits it is taken from: the login behind the token, `anonymous`, or `unknown` for a bad token.
     pub actor: String,
+    /// Who is seen to act; limits on content are counted by it, over all actors that act as the same bot.
+    pub identity: String,
     /// Virtual time of arrival.
     pub at: Timestamp,
     /// Whether it asked "only if changed".
@@ -96,6 +114,8 @@ pub struct Request {
     pub status: Option<u16>,
     /// Whether it really did its work, whatever was answered.
     pub executed: bool,
+    /// How long it took, in virtual time or in the latency that was ordered, whichever is longer.
+    pub took: Duration,
     pub(super) marker: Option<String>,
 }
 
@@ -104,21 +124,69 @@ pub struct Request {
 pub(super) struct Verdict {
     pub(super) status: Option<u16>,
     pub(super) executed: bool,
+    /// How long the server waited on purpose, in either time.
+    pub(super) waited: Duration,
     /// How long the answer told the caller to be silent.
     pub(super) silence: Option<Duration>,
-    /// Until when the answer said that nothing is left.
+    /// How long the answer told everybody who acts as this bot to make nothing.
+    pub(super) no_content: Option<Duration>,
+    /// Until when the answer said that nothing is left of the resource.
     pub(super) empty_until: Option<Timestamp>,
 }
 
+/// A request that was written down and is still open.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket {
+    pub(super) arrival: u64,
+    actor: String,
+    identity: String,
+    kind: Kind,
+    at: Timestamp,
+    marker: Option<String>,
+    path: String,
+}
+
+/// How writes must behave when a test demands it.
+#[derive(Clone, Copy, Debug)]
+struct WriteManners {
+    gap: Duration,
+}
+
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Referee {
-    log: Vec<Request>,
-    open: BTreeMap<String, usize>,
-    silent: BTreeMap<String, (Timestamp, usize)>,
-    empty: BTreeMap<String, (Timestamp, usize)>,
+    log: VecDeque<Request>,
+    kept: usize,
+    arrivals: u64,
+    open: usize,
+    counts: BTreeMap<(String, &'static str), usize>,
+    accounts: BTreeMap<String, Account>,
+    identities: BTreeMap<String, Identity>,
+    repeats: Repeats,
     tolerated: usize,
+    manners: Option<WriteManners>,
     broken: Vec<String>,
+    /// The most that was seen of what is counted in windows, where it is too much.
+    excess: BTreeMap<(String, &'static str), (u64, u64)>,
+}
+
+impl Default for Referee {
+    fn default() -> Self {
+        Self {
+            log: VecDeque::new(),
+            kept: usize::MAX,
+            arrivals: 0,
+            open: 0,
+            counts: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            repeats: Repeats::default(),
+            tolerated: 0,
+            manners: None,
+            broken: Vec::new(),
+            excess: BTreeMap::new(),
+        }
+    }
 }
 
 impl Referee {
@@ -127,81 +195,182 @@ impl Referee {
         self.tolerated = late;
     }
 
+    /// How many of the last requests are kept to look at.
+    pub(super) fn keep(&mut self, last: usize) {
+        self.kept = last;
+        self.shorten();
+    }
+
+    /// From now on writes of one actor must come one at a time and start at least this far apart.
+    pub(super) fn demand_manners(&mut self, gap: Duration) {
+        self.manners = Some(WriteManners { gap });
+    }
+
     /// Writes down something that is wrong by itself.
     pub(super) fn object(&mut self, violation: String) {
         self.broken.push(violation);
     }
 
-    /// A request arrives; gives its number.
-    pub(super) fn arrive(&mut self, mut request: Request) -> u64 {
-        request.arrival = self.log.len() as u64 + 1;
-        let (arrival, actor) = (request.arrival, request.actor.clone());
+    /// A request arrives.
+    pub(super) fn arrive(&mut self, mut request: Request) -> Ticket {
+        self.arrivals += 1;
+        self.open += 1;
+        request.arrival = self.arrivals;
+        let ticket = Ticket {
+            arrival: request.arrival,
+            actor: request.actor.clone(),
+            identity: request.identity.clone(),
+            kind: request.kind,
+            at: request.at,
+            marker: request.marker.clone(),
+            path: request.path.clone(),
+        };
         if request.kind != Kind::Git {
-            let free = request.route == "/rate_limit";
-            let name = format!("request {arrival} ({} {}) by {actor}", request.method, request.path);
-            let pauses =
-                [(&mut self.silent, "a pause was in force", false), (&mut self.empty, "the budget was used up", free)];
-            for (pauses, why, exempt) in pauses {
-                if let Some((until, late)) = pauses.get_mut(&actor)
-                    && request.at < *until
-                    && !exempt
-                {
-                    *late += 1;
-                    if *late > self.tolerated {
-                        self.broken.push(format!("{name} was sent at {} although {why} until {until}", request.at));
-                    }
+            self.judge_pauses(&request);
+            self.judge_windows(&request);
+            self.judge_writes(&request);
+        }
+        let account = self.accounts.entry(request.actor.clone()).or_default();
+        if matches!(request.kind, Kind::Read | Kind::Query | Kind::Search) {
+            account.looks += 1;
+        }
+        if let Some(marker) = &request.marker {
+            self.repeats.arrive(&request, marker, account.looks);
+        }
+        *self.counts.entry((request.method.clone(), request.route)).or_default() += 1;
+        self.log.push_back(request);
+        self.shorten();
+        ticket
+    }
+
+    fn shorten(&mut self) {
+        while self.log.len() > self.kept {
+            self.log.pop_front();
+        }
+    }
+
+    /// Whether the request comes while its actor, or everybody, should be silent.
+    fn judge_pauses(&mut self, request: &Request) {
+        let free = request.route == "/rate_limit";
+        let account = self.accounts.entry(request.actor.clone()).or_default();
+        let identity = self.identities.entry(request.identity.clone()).or_default();
+        let pauses = [
+            (Some(&mut account.silent), "a pause was in force"),
+            (account.empty.get_mut(request.kind.resource()).filter(|_| !free), "the budget was used up"),
+            (Some(&mut identity.blocked).filter(|_| request.kind.is_content()), "making content was blocked"),
+        ];
+        for (pause, why) in pauses {
+            let Some(pause) = pause else { continue };
+            if request.at < pause.until {
+                pause.late += 1;
+                if pause.late > self.tolerated {
+                    let Request { arrival, method, path, actor, at, .. } = request;
+                    let until = pause.until;
+                    self.broken.push(format!(
+                        "request {arrival} ({method} {path}) by {actor} was sent at {at} although {why} until {until}"
+                    ));
                 }
             }
-            let open = self.open.entry(actor.clone()).or_default();
-            *open += 1;
-            if *open > CONCURRENT {
-                self.broken.push(format!("{actor} had {open} requests open at once, {CONCURRENT} are allowed"));
-            }
         }
-        self.log.push(request);
-        arrival
     }
 
-    /// The request with this number is over.
-    pub(super) fn leave(&mut self, arrival: u64, now: Timestamp, verdict: &Verdict) {
-        let Some(request) = self.log.get_mut(usize::try_from(arrival).unwrap_or(0).wrapping_sub(1)) else {
-            return;
-        };
-        request.status = verdict.status;
-        request.executed = verdict.executed;
-        if request.kind == Kind::Git {
-            return;
+    /// Counts the request, and sees whether that is too much.
+    fn judge_windows(&mut self, request: &Request) {
+        let account = self.accounts.entry(request.actor.clone()).or_default();
+        account.open += 1;
+        if account.open > CONCURRENT {
+            let (actor, open) = (&request.actor, account.open);
+            self.broken.push(format!("{actor} had {open} requests open at once, {CONCURRENT} are allowed"));
         }
-        if let Some(open) = self.open.get_mut(&request.actor) {
-            *open = open.saturating_sub(1);
+        let mut found = account.arrive(request.kind, request.at);
+        for (what, seen, allowed) in found.drain(..) {
+            self.exceeded(&request.actor, what, seen, allowed);
         }
-        let longer = |pauses: &mut BTreeMap<String, (Timestamp, usize)>, until: Timestamp| {
-            let pause = pauses.entry(request.actor.clone()).or_insert((until, 0));
-            if pause.0 <= now {
-                *pause = (until, 0);
+        if request.kind.is_content() {
+            let identity = self.identities.entry(request.identity.clone()).or_default();
+            for (what, seen, allowed) in identity.arrive(request.at) {
+                self.exceeded(&request.identity, what, seen, allowed);
             }
-            pause.0 = pause.0.max(until);
-        };
+        }
+    }
+
+    fn exceeded(&mut self, who: &str, what: &'static str, seen: u64, allowed: u64) {
+        let most = self.excess.entry((who.to_owned(), what)).or_insert((seen, allowed));
+        most.0 = most.0.max(seen);
+    }
+
+    fn judge_writes(&mut self, request: &Request) {
+        let Some(manners) = self.manners.filter(|_| request.kind.is_write()) else { return };
+        let account = self.accounts.entry(request.actor.clone()).or_default();
+        let Request { arrival, method, path, actor, .. } = request;
+        if account.open_writes > 0 {
+            self.broken.push(format!("request {arrival} ({method} {path}) by {actor} was a second write at once"));
+        }
+        if let Some(last) = account.last_write.filter(|last| request.at.since(*last) < manners.gap) {
+            let (apart, gap) = (request.at.since(last), manners.gap);
+            self.broken.push(format!(
+                "request {arrival} ({method} {path}) by {actor} came {apart:?} after the write before, {gap:?} were demanded"
+            ));
+        }
+        account.open_writes += 1;
+        account.last_write = Some(request.at);
+    }
+
+    /// A request is over.
+    pub(super) fn leave(&mut self, ticket: &Ticket, now: Timestamp, verdict: &Verdict) {
+        let took = now.since(ticket.at).max(verdict.waited);
+        self.open -= 1;
+        let first = self.arrivals - self.log.len() as u64 + 1;
+        let at = ticket.arrival.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+        if let Some(request) = at.and_then(|at| self.log.get_mut(at)) {
+            request.status = verdict.status;
+            request.executed = verdict.executed;
+            request.took = took;
+        }
+        if let Some(marker) = &ticket.marker {
+            self.broken.extend(self.repeats.leave(ticket.arrival, &ticket.path, marker, verdict));
+        }
+        if ticket.kind == Kind::Git {
+            return;
+        }
+        let account = self.accounts.entry(ticket.actor.clone()).or_default();
+        account.open = account.open.saturating_sub(1);
+        if ticket.kind.is_write() {
+            account.open_writes = account.open_writes.saturating_sub(1);
+        }
         if let Some(wait) = verdict.silence {
-            longer(&mut self.silent, now.plus(wait));
+            account.silent.prolong(now, now.plus(wait));
         }
         if let Some(until) = verdict.empty_until.filter(|until| *until > now) {
-            longer(&mut self.empty, until);
+            account.empty.entry(ticket.kind.resource()).or_default().prolong(now, until);
+        }
+        for (what, seen, allowed) in account.leave(ticket.kind, now, took) {
+            self.exceeded(&ticket.actor, what, seen, allowed);
+        }
+        if let Some(wait) = verdict.no_content {
+            let identity = self.identities.entry(ticket.identity.clone()).or_default();
+            identity.blocked.prolong(now, now.plus(wait));
         }
     }
 
-    /// Whether an actor tried to make more content than GitHub lets it, counting the last arrival.
-    pub(super) fn content_exceeded(&self, actor: &str, now: Timestamp) -> bool {
-        let made_since = |window| {
-            let recent = self.log.iter().rev().take_while(|request| now.since(request.at) < window);
-            recent.filter(|request| request.actor == actor && request.kind.is_content()).count() as u64
-        };
-        made_since(MINUTE) > CONTENT_PER_MINUTE || made_since(HOUR) > CONTENT_PER_HOUR
+    /// Whether a bot tried to make more content than GitHub lets it, counting the last arrival.
+    pub(super) fn content_exceeded(&mut self, identity: &str, now: Timestamp) -> bool {
+        self.identities.get_mut(identity).is_some_and(|identity| identity.is_over(now))
     }
 
-    /// All requests so far, in order of arrival.
-    pub(super) fn log(&self) -> &[Request] {
-        &self.log
+    /// How many requests arrived.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// How many requests are being answered, git included.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// The requests that are kept, in order of arrival.
+    pub(super) fn log(&self) -> Vec<Request> {
+        self.log.iter().cloned().collect()
     }
 
     /// Requests of one route (see [`super::Fault::on`]).
@@ -211,80 +380,17 @@ impl Referee {
 
     /// How many requests each route had.
     pub(super) fn counts(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for request in &self.log {
-            *counts.entry(format!("{} {}", request.method, request.route)).or_default() += 1;
-        }
-        counts
+        self.counts.iter().map(|((method, route), count)| (format!("{method} {route}"), *count)).collect()
     }
 
     /// Every rule that was broken so far, as sentences.
     pub(super) fn violations(&self) -> Vec<String> {
         let mut found = self.broken.clone();
-        let mut actors: Vec<&str> = self.log.iter().map(|request| request.actor.as_str()).collect();
-        actors.sort_unstable();
-        actors.dedup();
-        for actor in actors {
-            let mine: Vec<&Request> = self.log.iter().filter(|request| request.actor == actor).collect();
-            let content = |request: &Request| u64::from(request.kind.is_content());
-            let rules: [Rule<'_>; 3] = [
-                ("points in a minute", MINUTE, POINTS_PER_MINUTE, &|request| request.kind.points()),
-                ("content-creating requests in a minute", MINUTE, CONTENT_PER_MINUTE, &content),
-                ("content-creating requests in an hour", HOUR, CONTENT_PER_HOUR, &content),
-            ];
-            for (what, window, allowed, weight) in rules {
-                let most = most_in_window(&mine, window, weight);
-                if most > allowed {
-                    found.push(format!("{actor} used {most} {what}, {allowed} are allowed"));
-                }
-            }
-        }
-        found.extend(self.blind_repeats());
-        found
-    }
-
-    /// Creations with the same marker: two that were executed, or one sent again after an unknown outcome without a
-    /// look in between.
-    fn blind_repeats(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for (at, request) in self.log.iter().enumerate() {
-            let Some(marker) = &request.marker else { continue };
-            let same = |other: &&Request| other.marker.as_ref() == Some(marker) && other.path == request.path;
-            let earlier: Vec<&Request> = self.log[..at].iter().filter(same).collect();
-            let (n, path) = (request.arrival, &request.path);
-            if request.executed
-                && let Some(first) = earlier.iter().find(|other| other.executed)
-            {
-                found.push(format!("requests {} and {n} both created {marker} at {path}", first.arrival));
-            } else if let Some(last) = earlier.last()
-                && last.status.is_none_or(|status| status >= 500)
-            {
-                let between = &self.log[usize::try_from(last.arrival).unwrap_or(0)..at];
-                if !between.iter().any(|other| other.kind == Kind::Read && other.actor == request.actor) {
-                    found
-                        .push(format!("request {n} repeated the creation of {marker} at {path} without looking first"));
-                }
-            }
+        for ((who, what), (most, allowed)) in &self.excess {
+            found.push(format!("{who} used {most} {what}, {allowed} are allowed"));
         }
         found
     }
-}
-
-/// What is counted, in which window, how much is allowed, and how much each request adds.
-type Rule<'a> = (&'a str, Duration, u64, &'a dyn Fn(&Request) -> u64);
-
-/// The largest sum of weights within any window of this length.
-fn most_in_window(requests: &[&Request], window: Duration, weight: &dyn Fn(&Request) -> u64) -> u64 {
-    let (mut most, mut sum, mut oldest) = (0, 0, 0);
-    for request in requests {
-        sum += weight(request);
-        while request.at.since(requests[oldest].at) >= window {
-            sum -= weight(requests[oldest]);
-            oldest += 1;
-        }
-        most = most.max(sum);
-    }
-    most
 }
 
 /// The hidden marker in a body: its first HTML comment.
@@ -295,67 +401,4 @@ pub(super) fn marker(body: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(at: i64, kind: Kind) -> Request {
-        Request {
-            arrival: 0,
-            method: "POST".to_owned(),
-            route: "/issues",
-            path: "/issues".to_owned(),
-            actor: "bot".to_owned(),
-            at: Timestamp(at),
-            conditional: false,
-            kind,
-            status: Some(201),
-            executed: true,
-            marker: None,
-        }
-    }
-
-    fn judged(arrivals: impl IntoIterator<Item = (i64, Kind)>) -> Vec<String> {
-        let mut referee = Referee::default();
-        for (at, kind) in arrivals {
-            let n = referee.arrive(request(at, kind));
-            referee.leave(n, Timestamp(at), &Verdict { status: Some(200), ..Verdict::default() });
-        }
-        referee.violations()
-    }
-
-    #[test]
-    fn published_limits_hold_over_sliding_windows() {
-        assert!(judged((0..900).map(|n| (n, Kind::Read))).is_empty());
-        assert_eq!(judged((0..901).map(|n| (n, Kind::Read))), ["bot used 901 points in a minute, 900 are allowed"]);
-        assert!(judged((0..901).map(|n| (n * 67, Kind::Read))).is_empty(), "spread over more than a minute");
-        assert_eq!(judged((0..181).map(|n| (n, Kind::Write))), ["bot used 905 points in a minute, 900 are allowed"]);
-        let per_minute = "bot used 81 content-creating requests in a minute, 80 are allowed";
-        assert_eq!(judged((0..81).map(|n| (n * 700, Kind::Content))), [per_minute]);
-        let per_hour = "bot used 501 content-creating requests in an hour, 500 are allowed";
-        assert_eq!(judged((0..501).map(|n| (n * 1000, Kind::Content))), [per_hour]);
-    }
-
-    #[test]
-    fn more_than_a_hundred_open_requests_are_too_many() {
-        let mut referee = Referee::default();
-        for _ in 0..101 {
-            referee.arrive(request(0, Kind::Read));
-        }
-        assert_eq!(referee.violations(), ["bot had 101 requests open at once, 100 are allowed"]);
-    }
-
-    #[test]
-    fn tolerated_late_requests_are_forgiven_once_per_pause() {
-        let mut referee = Referee::default();
-        referee.tolerate(1);
-        let first = referee.arrive(request(0, Kind::Read));
-        let pause = Verdict { status: Some(429), silence: Some(MINUTE), ..Verdict::default() };
-        referee.leave(first, Timestamp(0), &pause);
-        referee.arrive(request(0, Kind::Read));
-        assert!(referee.violations().is_empty());
-        referee.arrive(request(59_999, Kind::Read));
-        assert_eq!(referee.violations().len(), 1);
-        referee.arrive(request(60_000, Kind::Read));
-        assert_eq!(referee.violations().len(), 1, "the pause is over");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use super::call::{Call, Reply};
 use super::hub::Hub;
 use super::referee::Kind;
-use super::referee::Kind::{Content, Git, Query, Read, Write};
+use super::referee::Kind::{Content, Git, Mint, Query, Read, Write};
 use super::world::World;
 use super::{apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews};
 
@@ -58,7 +58,7 @@ static ROUTES: &[Route] = &[
     now("GET", "/app", Read, apps::me),
     now("GET", "/app/installations", Read, apps::installations),
     now("GET", "/app/installations/{installation_id}", Read, apps::installation),
-    now("POST", "/app/installations/{installation_id}/access_tokens", Write, apps::mint),
+    now("POST", "/app/installations/{installation_id}/access_tokens", Mint, apps::mint),
     now("POST", "/app-manifests/{code}/conversions", Write, apps::convert),
     now("DELETE", "/installation/token", Write, apps::revoke),
     now("GET", "/repos/{owner}/{repo}/installation", Read, apps::of_repository),

@@ -17,7 +17,8 @@ use sha2::{Digest, Sha256};
 use super::call::{Answer, Call, Payload};
 use super::faults::Effect;
 use super::hub::{Dropped, Hub, lock};
-use super::referee::{Kind, Request, Verdict, marker};
+use super::latency::Waiting;
+use super::referee::{Kind, Request, Ticket, Verdict, marker};
 use super::routes::{self, Handler, RATE_LIMIT, Route};
 use super::{apps, credentials, graphql, smart_http};
 
@@ -48,18 +49,28 @@ impl Arrived {
 /// One request in the referee's book; leaves it when dropped, so that a client that goes away is noticed.
 struct Visit {
     hub: Arc<Hub>,
-    arrival: u64,
+    ticket: Ticket,
     verdict: Verdict,
+    waiting: Waiting,
+}
+
+impl Visit {
+    /// Lets the client wait, and writes it down.
+    async fn wait(&mut self, time: Duration) {
+        self.verdict.waited += time;
+        self.waiting.sleep(time).await;
+    }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.hub.referee().leave(self.arrival, self.hub.clock.now(), &self.verdict);
+        self.hub.referee().leave(&self.ticket, self.hub.clock.now(), &self.verdict);
     }
 }
 
 /// Answers one request of the API's host.
 pub(super) async fn serve(hub: Arc<Hub>, request: HttpRequest<IncomingBody>) -> Result<Response<Body>, Dropped> {
+    let waiting = hub.waiting();
     let (parts, body) = request.into_parts();
     let bytes = Limited::new(body, LARGEST_BODY).collect().await.map_err(|_| Dropped)?.to_bytes();
     let arrived = Arrived {
@@ -78,22 +89,29 @@ pub(super) async fn serve(hub: Arc<Hub>, request: HttpRequest<IncomingBody>) -> 
         None => Kind::Read,
     };
     let sent = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-    let arrival = hub.referee().arrive(Request {
+    if let Some(careless) = found.as_ref().and_then(|(route, _)| careless(route, kind, &arrived.bytes)) {
+        hub.referee().object(careless);
+    }
+    let ticket = hub.referee().arrive(Request {
         arrival: 0,
         method: arrived.method.clone(),
         route,
         path: sent,
         actor: actor.name().to_owned(),
+        identity: actor.identity().to_owned(),
         at: hub.clock.now(),
         conditional: ["if-none-match", "if-modified-since"].iter().any(|name| arrived.headers.contains_key(*name)),
         kind,
         status: None,
         executed: false,
+        took: Duration::ZERO,
         marker: kind.is_content().then(|| marker_of(&arrived.bytes)).flatten(),
     });
-    let mut visit = Visit { hub: hub.clone(), arrival, verdict: Verdict::default() };
-    let effect = hub.faults().take(arrival, &arrived.method, route);
+    let effect = hub.faults().take(ticket.arrival, &arrived.method, route);
+    let mut visit = Visit { hub: hub.clone(), ticket, verdict: Verdict::default(), waiting };
+    let latency = hub.latencies().of(&arrived.method, route);
     let job = Job { hub: &hub, arrived: &arrived, found, kind, actor: &actor };
+    visit.wait(latency).await;
     suffer(job, effect, &mut visit).await
 }
 
@@ -114,7 +132,18 @@ fn present_path(hub: &Hub, path: &str) -> String {
 
 fn marker_of(bytes: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(bytes).ok()?;
-    marker(body.get("body")?.as_str()?)
+    let text = body.get("body").or_else(|| body.pointer("/variables/input/body"));
+    marker(text?.as_str()?)
+}
+
+/// What is wrong with a write by itself: a merge that does not say which head it means, several mutations at once.
+fn careless(route: &Route, kind: Kind, bytes: &[u8]) -> Option<String> {
+    if kind.is_graphql() {
+        return graphql::careless(bytes);
+    }
+    let merge = route.method == "PUT" && route.template.ends_with("/merge");
+    let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    (merge && body["sha"].as_str().is_none()).then(|| "a merge did not say which head it means".to_owned())
 }
 
 /// What is needed to execute a request.
@@ -128,6 +157,7 @@ struct Job<'a> {
 
 /// Executes a request, or what the fault makes of it, and sends the answer.
 async fn suffer(job: Job<'_>, effect: Option<Effect>, visit: &mut Visit) -> Result<Response<Body>, Dropped> {
+    let hub = Arc::clone(job.hub);
     let Some(effect) = effect else {
         let answer = job.execute(visit, Duration::ZERO).await;
         return Ok(job.send(answer, true, visit));
@@ -139,7 +169,7 @@ async fn suffer(job: Job<'_>, effect: Option<Effect>, visit: &mut Visit) -> Resu
         Effect::Drop => return Err(Dropped),
         Effect::EndlessBody { chunk, every } => {
             visit.verdict.status = Some(200);
-            return Ok(endless(chunk, every));
+            return Ok(endless(chunk, every, hub.waiting()));
         }
         _ => {}
     }
@@ -149,8 +179,11 @@ async fn suffer(job: Job<'_>, effect: Option<Effect>, visit: &mut Visit) -> Resu
     match effect {
         Effect::ExecuteThenStatus(status) => answer = Answer::error(status, "Server Error"),
         Effect::ExecuteThenDrop => return Err(Dropped),
-        Effect::ExecuteThenHang => return std::future::pending().await,
-        Effect::ExecuteThenWait(wait) => tokio::time::sleep(wait).await,
+        Effect::ExecuteThenHang => {
+            visit.waiting.hang().await;
+            return Err(Dropped);
+        }
+        Effect::ExecuteThenWait(wait) => visit.wait(wait).await,
         Effect::Body(content_type, text) => {
             answer.payload = Payload::Raw(content_type.to_owned(), Bytes::from_static(text.as_bytes()));
         }
@@ -210,6 +243,9 @@ impl Job<'_> {
                 }
             },
         };
+        if self.kind.is_graphql() && answer.status == 502 && visit.waiting.is_virtual() {
+            visit.wait(graphql::GIVING_UP).await;
+        }
         let refused = matches!(&answer.payload, Payload::Json(body) if body.get("errors").is_some());
         visit.verdict.executed = answer.status < 400 && !refused;
         answer
@@ -238,10 +274,10 @@ impl Job<'_> {
         if !charged && self.hub.limits().charge(actor, self.kind.resource(), 1, now).is_err() {
             return Err(Answer::error(403, &format!("API rate limit exceeded for user {actor}.")));
         }
-        if self.kind == Kind::ContentMutation && self.hub.referee().content_exceeded(actor, now) {
+        if self.kind == Kind::ContentMutation && self.hub.referee().content_exceeded(self.actor.identity(), now) {
             return Err(Answer::ok(graphql::too_quickly(&self.arrived.bytes)));
         }
-        if self.kind.is_content() && self.hub.referee().content_exceeded(actor, now) {
+        if self.kind.is_content() && self.hub.referee().content_exceeded(self.actor.identity(), now) {
             let text = "You have exceeded a secondary rate limit and have been temporarily blocked from content creation. \
                         Please retry your request again later.";
             return Err(Answer::error(403, text));
@@ -357,7 +393,7 @@ impl Job<'_> {
             .status(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
             .header("date", http_date(hub.world().apps.time(now)))
             .header("server", "github.com")
-            .header("x-github-request-id", format!("FAKE:{:04X}", visit.arrival));
+            .header("x-github-request-id", format!("FAKE:{:04X}", visit.ticket.arrival));
         visit.verdict.status = Some(answer.status);
         if self.kind != Kind::Git {
             let resource = self.kind.resource();
@@ -389,8 +425,13 @@ impl Job<'_> {
             }
         }
         let bytes = bytes_of(&answer.payload);
+        let said = String::from_utf8_lossy(&bytes);
+        let blocked = said.contains("blocked from content creation") || said.contains("was submitted too quickly");
+        if blocked && (answer.status == 403 || self.kind.is_graphql()) {
+            visit.verdict.no_content = Some(UNSAID_WAIT);
+        }
         let limited =
-            matches!(answer.status, 403 | 429) && String::from_utf8_lossy(&bytes).contains("secondary rate limit");
+            (matches!(answer.status, 403 | 429) || self.kind.is_graphql()) && said.contains("secondary rate limit");
         if limited && visit.verdict.silence.is_none() {
             visit.verdict.silence = Some(UNSAID_WAIT);
         }
@@ -413,11 +454,11 @@ fn bytes_of(payload: &Payload) -> Bytes {
 }
 
 /// A body that goes on for as long as somebody listens.
-fn endless(chunk: usize, every: Duration) -> Response<Body> {
+fn endless(chunk: usize, every: Duration, waiting: Waiting) -> Response<Body> {
     let piece = Bytes::from(vec![b' '; chunk]);
-    let stream = futures::stream::unfold(piece, move |piece| async move {
-        tokio::time::sleep(every).await;
-        Some((Ok(Frame::data(piece.clone())), piece))
+    let stream = futures::stream::unfold((piece, waiting), move |(piece, waiting)| async move {
+        waiting.sleep(every).await;
+        Some((Ok(Frame::data(piece.clone())), (piece, waiting)))
     });
     let mut response = Response::new(StreamBody::new(stream).boxed_unsync());
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json; charset=utf-8"));

@@ -15,6 +15,7 @@ mod clones;
 mod graphql;
 mod politeness;
 mod reading;
+mod waiting;
 
 /// A GitHub with `me/app`, a bot that may write, and a client of the bot.
 struct Site {

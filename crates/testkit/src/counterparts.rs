@@ -59,6 +59,16 @@ pub fn openapi() -> PathBuf {
     package("@octokit/openapi/generated/api.github.com.json")
 }
 
+/// The folder in which Node finds the packages, and GitHub's GraphQL schema among them.
+///
+/// # Panics
+/// When the schema is not installed.
+#[must_use]
+pub fn graphql_folder() -> PathBuf {
+    package("@octokit/graphql-schema/schema.json");
+    folder(|name| env::var_os(name).map(PathBuf::from))
+}
+
 /// The browser.
 ///
 /// # Panics

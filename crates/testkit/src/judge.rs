@@ -3,9 +3,13 @@
 //! **Definition.** [`Judge`] stands between a client and a server. The program `prism` compares every request and
 //! every answer with the description; a small proxy of ours in front of it keeps what prism says, sentence by sentence.
 //!
+//! GraphQL is in no OpenAPI description. Its exchanges are kept, and [`Judge::graphql`] has them compared with GitHub's
+//! published schema by `graphql-js`: documents are validated, answers are completed by their types.
+//!
 //! **Known blind spots** of prism: an issue without a title passes, and so does a text that is a number. It follows
 //! redirects by itself, credentials and all; the logs of jobs, which are behind one, therefore go past it.
 
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -17,6 +21,7 @@ use http::{HeaderMap, Method, Uri};
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
 
@@ -41,6 +46,7 @@ pub struct Judge {
 struct Said {
     requests: Mutex<Vec<String>>,
     answers: Mutex<Vec<String>>,
+    graphql: Mutex<Vec<Value>>,
 }
 
 struct Proxy {
@@ -95,6 +101,29 @@ impl Judge {
         self.said.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What GitHub's schema does not allow of the GraphQL documents so far, and of the answers to them.
+    ///
+    /// # Errors
+    /// When Node cannot be run.
+    pub async fn graphql(&self) -> Result<(Vec<String>, Vec<String>)> {
+        let exchanges = Value::Array(self.said.graphql.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let mut command = node(&counterparts::graphql_folder());
+        command.args(["--input-type=module", "-e", include_str!("../counterparts/graphql.mjs")]).stdin(Stdio::piped());
+        let mut child = command.spawn().context("Node")?;
+        let mut input = child.stdin.take().context("it has an input")?;
+        input.write_all(exchanges.to_string().as_bytes()).await?;
+        drop(input);
+        let wrong: Value = serde_json::from_slice(&child.wait_with_output().await?.stdout).context("Node's words")?;
+        let list = |name: &str| wrong[name].as_array().into_iter().flatten().map(ToString::to_string).collect();
+        Ok((list("requests"), list("answers")))
+    }
+
+    /// How many GraphQL documents were sent so far.
+    #[must_use]
+    pub fn documents(&self) -> usize {
+        self.said.graphql.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Ends prism and waits until it is gone.
     ///
     /// # Errors
@@ -112,8 +141,9 @@ async fn pass_on(
     body: Bytes,
 ) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let next = if uri.path().ends_with("/logs") { &proxy.upstream } else { &proxy.prism };
-    let mut request = proxy.http.request(method.clone(), format!("{next}{path}")).body(body);
+    let graphql = uri.path() == "/graphql";
+    let next = if graphql || uri.path().ends_with("/logs") { &proxy.upstream } else { &proxy.prism };
+    let mut request = proxy.http.request(method.clone(), format!("{next}{path}")).body(body.clone());
     for (name, value) in headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str())) {
         request = request.header(name, value);
     }
@@ -130,12 +160,23 @@ async fn pass_on(
         }
     }
     match answer.bytes().await {
+        Ok(bytes) if graphql => {
+            proxy.keep_graphql(&body, &bytes);
+            response.body(Body::from(bytes)).unwrap_or_else(|error| plain(502, &error.to_string()))
+        }
         Ok(bytes) => response.body(Body::from(bytes)).unwrap_or_else(|error| plain(502, &error.to_string())),
         Err(error) => plain(502, &format!("{error:#}")),
     }
 }
 
 impl Proxy {
+    fn keep_graphql(&self, request: &[u8], answer: &[u8]) {
+        let request: Value = serde_json::from_slice(request).unwrap_or_default();
+        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let exchange = json!({"query": request["query"], "variables": request["variables"], "answer": answer});
+        self.said.graphql.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+    }
+
     /// Undocumented statuses of answers are only warnings, and GitHub does give them: 304 and 404 on many routes.
     fn keep(&self, what: &str, violations: &[u8]) {
         let violations: Value = serde_json::from_slice(violations).unwrap_or_else(|_| {

@@ -90,5 +90,6 @@ async fn every_request_and_every_answer_is_as_github_describes_it() {
     assert_eq!(github.violations(), Vec::<String>::new());
     assert_eq!(judge.wrong_requests(), Vec::<String>::new());
     assert_eq!(judge.wrong_answers(), Vec::<String>::new());
+    assert_eq!(judge.graphql().await.unwrap(), (Vec::new(), Vec::new()));
     judge.end().await.unwrap();
 }

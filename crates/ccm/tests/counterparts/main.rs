@@ -12,6 +12,7 @@ mod github;
 mod judged;
 mod process;
 mod script;
+mod spoken;
 
 #[test]
 fn every_counterpart_is_installed() {
@@ -21,6 +22,7 @@ fn every_counterpart_is_installed() {
         counterparts::emulate_entry(),
         counterparts::prism_entry(),
         counterparts::openapi(),
+        counterparts::graphql_folder(),
         counterparts::chromium(),
         counterparts::chromedriver(),
         counterparts::bwrap(),

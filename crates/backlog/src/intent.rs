@@ -74,6 +74,10 @@ pub struct WriteIntent {
     pub repository: RepoName,
     /// For which task.
     pub task: TaskId,
+    /// Where in the repository: the number of the conversation for a comment, the branch for a pull request; nothing
+    /// for an issue.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub target: String,
     /// Hash of what is sent.
     pub hash: String,
     /// How often it was sent.

@@ -92,6 +92,8 @@ pub struct GitHub {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     locks: Locks,
+    /// The repositories where nothing of an earlier process is open any more.
+    settled: Mutex<BTreeSet<RepoName>>,
     labels: Mutex<BTreeSet<(RepoName, String)>>,
     permissions: Mutex<Permissions>,
     batches: Batches,
@@ -135,6 +137,7 @@ impl GitHub {
             queries: Mutex::default(),
             clock,
             locks: Locks::default(),
+            settled: Mutex::default(),
             labels: Mutex::default(),
             permissions: Mutex::default(),
         })
@@ -160,6 +163,10 @@ impl GitHub {
 
     fn labels(&self) -> MutexGuard<'_, BTreeSet<(RepoName, String)>> {
         self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settled(&self) -> MutexGuard<'_, BTreeSet<RepoName>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn permissions(&self) -> MutexGuard<'_, Permissions> {

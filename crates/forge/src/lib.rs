@@ -285,8 +285,11 @@ pub trait Forge: Send + Sync + 'static {
 pub trait Ledger: Send + Sync + 'static {
     /// One intent.
     async fn intent(&self, id: &str) -> Result<Option<WriteIntent>, LedgerError>;
-    /// Writes an intent; it is on disk when this returns.
-    async fn put_intent(&self, intent: &WriteIntent) -> Result<(), LedgerError>;
+    /// Writes an intent if the stored one is still `expected` (`None`: if there is none), and says whether it did. It is
+    /// on disk when this returns. Of several that expect the same, in whichever process on this memory, one succeeds.
+    async fn swap_intent(&self, expected: Option<&WriteIntent>, intent: &WriteIntent) -> Result<bool, LedgerError>;
+    /// The intents of a repository that are not done, oldest first.
+    async fn open_intents(&self, repository: &RepoName) -> Result<Vec<WriteIntent>, LedgerError>;
     /// A remembered value, such as a cached answer or a pause.
     async fn recall(&self, space: &str, key: &str) -> Result<Option<String>, LedgerError>;
     /// Remembers a value.

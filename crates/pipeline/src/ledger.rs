@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backlog::intent::WriteIntent;
+use backlog::names::RepoName;
 use backlog::time::{Clock, Timestamp};
 use forge::{Ledger, LedgerError};
 use store::{Store, StoreError};
@@ -32,8 +33,13 @@ impl Ledger for StoreLedger {
         self.store.intent(id).await.map_err(failed)
     }
 
-    async fn put_intent(&self, intent: &WriteIntent) -> Result<(), LedgerError> {
-        self.store.put_intent(intent).await.map_err(failed)
+    async fn swap_intent(&self, expected: Option<&WriteIntent>, intent: &WriteIntent) -> Result<bool, LedgerError> {
+        self.store.swap_intent(expected, intent).await.map_err(failed)
+    }
+
+    async fn open_intents(&self, repository: &RepoName) -> Result<Vec<WriteIntent>, LedgerError> {
+        let open = self.store.open_intents().await.map_err(failed)?;
+        Ok(open.into_iter().filter(|intent| intent.repository == *repository).collect())
     }
 
     async fn recall(&self, space: &str, key: &str) -> Result<Option<String>, LedgerError> {

@@ -347,8 +347,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// One write intent.
     async fn intent(&self, id: &str) -> Result<Option<WriteIntent>, StoreError>;
-    /// Inserts or replaces a write intent.
-    async fn put_intent(&self, intent: &WriteIntent) -> Result<(), StoreError>;
+    /// Writes a write intent if the stored one is still `expected` (`None`: if there is none); says whether it did. Of
+    /// several that expect the same, in whichever process, one succeeds.
+    async fn swap_intent(&self, expected: Option<&WriteIntent>, intent: &WriteIntent) -> Result<bool, StoreError>;
     /// The intents that are not done, given-up ones included, oldest first.
     async fn open_intents(&self) -> Result<Vec<WriteIntent>, StoreError>;
 

@@ -273,8 +273,8 @@ impl Store for SqliteStore {
         self.told(intents::one(&self.readers, id).await)
     }
 
-    async fn put_intent(&self, intent: &WriteIntent) -> Result<(), StoreError> {
-        self.told(intents::put(&self.writer, intent).await)
+    async fn swap_intent(&self, expected: Option<&WriteIntent>, intent: &WriteIntent) -> Result<bool, StoreError> {
+        self.told(intents::swap(&self.writer, expected, intent).await)
     }
 
     async fn open_intents(&self) -> Result<Vec<WriteIntent>, StoreError> {

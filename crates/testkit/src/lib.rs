@@ -7,3 +7,4 @@ pub mod github;
 pub mod judge;
 pub mod model;
 mod program;
+pub mod scissors;

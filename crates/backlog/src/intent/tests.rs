@@ -23,6 +23,7 @@ fn an_intent_is_read_back_as_it_was_stored() {
             kind: IntentKind::Issue,
             repository: repo(),
             task: "3k9d0fz2ha".parse().unwrap(),
+            target: "7".to_owned(),
             hash: "00".to_owned(),
             sends: 1,
             state: state.clone(),

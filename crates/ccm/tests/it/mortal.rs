@@ -156,10 +156,10 @@ impl Store for Mortal {
         self.life.living().await;
         self.store.intent(id).await
     }
-    async fn put_intent(&self, intent: &WriteIntent) -> Result<(), StoreError> {
+    async fn swap_intent(&self, expected: Option<&WriteIntent>, intent: &WriteIntent) -> Result<bool, StoreError> {
         self.life.living().await;
         self.life.room()?;
-        self.store.put_intent(intent).await
+        self.store.swap_intent(expected, intent).await
     }
     async fn open_intents(&self) -> Result<Vec<WriteIntent>, StoreError> {
         self.life.living().await;

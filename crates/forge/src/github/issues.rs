@@ -13,7 +13,7 @@ use super::GitHub;
 use super::client::{Answer, Failure, Refusal};
 use super::governor::Traffic;
 use super::model::{self, time};
-use super::writes::{Creation, Request};
+use super::writes::{Creation, Depth, Receipt, Request};
 use crate::marker::{self, Marker};
 use crate::sanitize::sanitize;
 use crate::{Activity, ActivityKind, ForgeError, IssueClose, IssueDraft, IssuePatch, IssueView};
@@ -64,8 +64,7 @@ pub(super) fn same_text(a: &str, b: &str) -> bool {
 pub(super) fn intent(
     kind: IntentKind,
     id: String,
-    repository: &RepoName,
-    task: &TaskId,
+    (repository, task, target): (&RepoName, &TaskId, String),
     sent: &[&str],
     now: Timestamp,
 ) -> WriteIntent {
@@ -74,6 +73,7 @@ pub(super) fn intent(
         kind,
         repository: repository.clone(),
         task: task.clone(),
+        target,
         hash: digest(sent),
         sends: 0,
         state: IntentState::Planned,
@@ -317,6 +317,7 @@ impl GitHub {
         url: &Url,
         body: Option<&Value>,
     ) -> Result<Answer, ForgeError> {
+        self.settle(repository).await?;
         let client = self.client_of(repository).await?;
         match client.edit(Traffic::Edit, method, url, body).await {
             Err(Failure::Moved) => Err(self.moved(repository).await),
@@ -330,81 +331,28 @@ struct NewIssue<'a> {
     draft: &'a IssueDraft,
 }
 
-impl NewIssue<'_> {
-    fn mark(&self) -> Marker {
-        Marker::of(IntentKind::Issue, &self.draft.task)
-    }
-
-    async fn is_it(&self, github: &GitHub, issue: &model::Issue) -> Result<bool, ForgeError> {
-        let ours = issue.pull_request.is_none() && github.us().await?.is(&issue.user);
-        Ok(ours && marker::find(github.key(), &issue.body) == Some(self.mark()))
-    }
-}
-
 #[async_trait]
 impl Creation for NewIssue<'_> {
     type Thing = model::Issue;
 
     fn intent(&self, now: Timestamp) -> WriteIntent {
         let IssueDraft { repository, task, title, body, labels: _ } = self.draft;
-        intent(IntentKind::Issue, format!("issue:{task}"), repository, task, &[title, body], now)
+        let place = (repository, task, String::new());
+        intent(IntentKind::Issue, format!("issue:{task}"), place, &[title, body], now)
     }
 
     fn request(&self, github: &GitHub) -> Request {
-        let IssueDraft { repository, task: _, title: text, body, labels } = self.draft;
+        let IssueDraft { repository, task, title: text, body, labels } = self.draft;
+        let mark = Marker::of(IntentKind::Issue, task);
         Request {
             url: github.issues_url(repository, &[]),
-            body: json!({ "title": title(text), "body": marked(github.key(), body, &self.mark()), "labels": labels }),
+            body: json!({ "title": title(text), "body": marked(github.key(), body, &mark), "labels": labels }),
             traffic: Traffic::Notice,
         }
     }
 
     async fn prepare(&self, github: &GitHub) -> Result<(), ForgeError> {
         github.ensure_labels(&self.draft.repository, &self.draft.labels).await
-    }
-
-    async fn look(&self, github: &GitHub, deep: bool) -> Result<Option<model::Issue>, ForgeError> {
-        let login = &github.us().await?.login;
-        let query = [
-            ("creator", login.as_str()),
-            ("state", "all"),
-            ("sort", "created"),
-            ("direction", "desc"),
-            ("per_page", "100"),
-        ];
-        let client = github.client_of(&self.draft.repository).await?;
-        let mut url = github.issues_url(&self.draft.repository, &query);
-        for _ in 0..if deep { DEEP_PAGES } else { SHALLOW_PAGES } {
-            let answer = client.get(&url).await?;
-            for issue in answer.json::<Vec<model::Issue>>()? {
-                if self.is_it(github, &issue).await? {
-                    return Ok(Some(issue));
-                }
-            }
-            match github.wire.next_page(&url, &answer)? {
-                Some(next) => url = next,
-                None => break,
-            }
-        }
-        Ok(None)
-    }
-
-    /// Tries, one by one, the newest numbers that the list does not show.
-    async fn look_closely(&self, github: &GitHub) -> Result<Option<model::Issue>, ForgeError> {
-        let query = [("state", "all"), ("sort", "created"), ("direction", "desc"), ("per_page", "100")];
-        let client = github.client_of(&self.draft.repository).await?;
-        let listed: Vec<model::Issue> = client.get_json(&github.issues_url(&self.draft.repository, &query)).await?;
-        let newest = listed.first().map_or(0, |issue| issue.number);
-        let gaps = (newest.saturating_sub(BEHIND).max(1)..newest).rev();
-        let unseen = gaps.filter(|number| listed.iter().all(|issue| issue.number != *number));
-        for number in (newest + 1..=newest + BEYOND).chain(unseen).take(PROBES) {
-            match github.issue(&self.draft.repository, number).await {
-                Ok(issue) if self.is_it(github, &issue).await? => return Ok(Some(issue)),
-                Ok(_) | Err(Failure::Refused(_)) => {}
-                Err(failure) => return Err(failure.into()),
-            }
-        }
-        Ok(None)
     }
 
     async fn read(&self, github: &GitHub, number: u64) -> Result<Option<model::Issue>, ForgeError> {
@@ -415,13 +363,92 @@ impl Creation for NewIssue<'_> {
         answer.json()
     }
 
-    fn receipt(&self, issue: &model::Issue) -> (u64, String) {
+    fn receipt(&self, issue: &model::Issue) -> Receipt {
         (issue.number, issue.html_url.clone())
     }
 
     fn exists_already(&self, _refusal: &Refusal) -> bool {
         false
     }
+}
+
+/// Finding what may have been created before.
+impl GitHub {
+    /// The issue of an intent: by marker and author in the list of our own, which lags; closely, by the newest numbers
+    /// that no list shows, one by one.
+    pub(super) async fn seek_issue(&self, intent: &WriteIntent, depth: Depth) -> Result<Option<Receipt>, ForgeError> {
+        let pages = match depth {
+            Depth::Shallow => SHALLOW_PAGES,
+            Depth::Deep => DEEP_PAGES,
+            Depth::Close => return self.seek_unlisted_issue(intent).await,
+        };
+        let login = &self.us().await?.login;
+        let query = [
+            ("creator", login.as_str()),
+            ("state", "all"),
+            ("sort", "created"),
+            ("direction", "desc"),
+            ("per_page", "100"),
+        ];
+        let client = self.client_of(&intent.repository).await?;
+        let mut url = self.issues_url(&intent.repository, &query);
+        for _ in 0..pages {
+            let answer = client.get(&url).await?;
+            for issue in answer.json::<Vec<model::Issue>>()? {
+                if self.is_issue_of(intent, &issue).await? {
+                    return Ok(Some((issue.number, issue.html_url)));
+                }
+            }
+            match self.wire.next_page(&url, &answer)? {
+                Some(next) => url = next,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn seek_unlisted_issue(&self, intent: &WriteIntent) -> Result<Option<Receipt>, ForgeError> {
+        let query = [("state", "all"), ("sort", "created"), ("direction", "desc"), ("per_page", "100")];
+        let client = self.client_of(&intent.repository).await?;
+        let listed: Vec<model::Issue> = client.get_json(&self.issues_url(&intent.repository, &query)).await?;
+        let newest = listed.first().map_or(0, |issue| issue.number);
+        let gaps = (newest.saturating_sub(BEHIND).max(1)..newest).rev();
+        let unseen = gaps.filter(|number| listed.iter().all(|issue| issue.number != *number));
+        for number in (newest + 1..=newest + BEYOND).chain(unseen).take(PROBES) {
+            match self.issue(&intent.repository, number).await {
+                Ok(issue) if self.is_issue_of(intent, &issue).await? => return Ok(Some((number, issue.html_url))),
+                Ok(_) | Err(Failure::Refused(_)) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn is_issue_of(&self, intent: &WriteIntent, issue: &model::Issue) -> Result<bool, ForgeError> {
+        let ours = issue.pull_request.is_none() && self.us().await?.is(&issue.user);
+        let mark = Marker::of(IntentKind::Issue, &intent.task);
+        Ok(ours && marker::find(self.key(), &issue.body) == Some(mark))
+    }
+
+    /// The comment of an intent. A conversation that is gone has none. There is no closer look than its list.
+    pub(super) async fn seek_comment(&self, intent: &WriteIntent) -> Result<Option<Receipt>, ForgeError> {
+        let Ok(number) = intent.target.parse() else { return Ok(None) };
+        let us = self.us().await?;
+        let comments = match self.comments(&intent.repository, number).await.map_err(ForgeError::from) {
+            Err(ForgeError::NotFound(_)) => return Ok(None),
+            comments => comments?,
+        };
+        let is_it = |comment: &model::Comment| {
+            let mark = marker::find(self.key(), &comment.body);
+            us.is(&comment.user) && mark.is_some_and(|mark| comment_id(&mark, &intent.repository, number) == intent.id)
+        };
+        Ok(comments.into_iter().find(is_it).map(|comment| (comment.id, comment.html_url)))
+    }
+}
+
+/// The id of a comment's intent.
+fn comment_id(mark: &Marker, repository: &RepoName, number: u64) -> String {
+    format!("comment:{}:{}:{repository}#{number}", mark.task, mark.name)
 }
 
 /// The one comment of a name.
@@ -436,15 +463,9 @@ impl Creation for NewComment<'_> {
     type Thing = model::Comment;
 
     fn intent(&self, now: Timestamp) -> WriteIntent {
-        let (IssueLink { repository, number, .. }, Marker { task, name, .. }) = (self.link, &self.mark);
-        intent(
-            IntentKind::Comment,
-            format!("comment:{task}:{name}:{repository}#{number}"),
-            repository,
-            task,
-            &[self.body],
-            now,
-        )
+        let IssueLink { repository, number, .. } = self.link;
+        let place = (repository, &self.mark.task, number.to_string());
+        intent(IntentKind::Comment, comment_id(&self.mark, repository, *number), place, &[self.body], now)
     }
 
     fn request(&self, github: &GitHub) -> Request {
@@ -455,20 +476,6 @@ impl Creation for NewComment<'_> {
 
     async fn prepare(&self, _github: &GitHub) -> Result<(), ForgeError> {
         Ok(())
-    }
-
-    async fn look(&self, github: &GitHub, _deep: bool) -> Result<Option<model::Comment>, ForgeError> {
-        let us = github.us().await?;
-        let comments = github.comments(&self.link.repository, self.link.number).await?;
-        let is_it = |comment: &model::Comment| {
-            us.is(&comment.user) && marker::find(github.key(), &comment.body).as_ref() == Some(&self.mark)
-        };
-        Ok(comments.into_iter().find(is_it))
-    }
-
-    /// There is no other way to find a comment.
-    async fn look_closely(&self, _github: &GitHub) -> Result<Option<model::Comment>, ForgeError> {
-        Ok(None)
     }
 
     async fn read(&self, github: &GitHub, id: u64) -> Result<Option<model::Comment>, ForgeError> {
@@ -483,7 +490,7 @@ impl Creation for NewComment<'_> {
         answer.json()
     }
 
-    fn receipt(&self, comment: &model::Comment) -> (u64, String) {
+    fn receipt(&self, comment: &model::Comment) -> Receipt {
         (comment.id, comment.html_url.clone())
     }
 

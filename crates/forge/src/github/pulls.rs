@@ -16,7 +16,7 @@ use super::client::{Answer, Failure, Refusal};
 use super::governor::Traffic;
 use super::issues::{self, PAGES, marked, same_text, title};
 use super::model::{self, time};
-use super::writes::{Creation, Request};
+use super::writes::{Creation, Receipt, Request};
 use crate::marker::{self, Marker};
 use crate::sanitize::sanitize;
 use crate::{ForgeError, PullDraft};
@@ -160,6 +160,7 @@ impl GitHub {
         base: &str,
         message: &str,
     ) -> Result<(), ForgeError> {
+        self.settle(repository).await?;
         let number = number_of(pull)?;
         let found = self.pull_request(repository, number).await?;
         if found.merged_at.is_some() {
@@ -219,6 +220,34 @@ impl GitHub {
     }
 }
 
+/// Finding what may have been created before.
+impl GitHub {
+    /// The pull request of an intent: the open one of its branch, whoever opened it; else a closed one that carries our
+    /// marker. Nobody without leave to push can have opened one of a branch of the repository itself. There is no closer
+    /// look: GitHub refuses a second one for a branch, so sending again does no harm.
+    pub(super) async fn seek_pull(&self, intent: &WriteIntent) -> Result<Option<Receipt>, ForgeError> {
+        let WriteIntent { repository, target: branch, .. } = intent;
+        let head = format!("{}:{branch}", repository.owner());
+        let query = [("head", head.as_str()), ("state", "all"), ("per_page", "100")];
+        let mut found: Vec<model::PullRequest> =
+            self.client_of(repository).await?.get_json(&self.pulls_url(repository, &[], &query)).await?;
+        // Some servers ignore the filter.
+        found.retain(|pull| {
+            let here =
+                pull.head.repo.as_ref().is_some_and(|repo| repo.full_name.eq_ignore_ascii_case(repository.as_str()));
+            here && pull.head.branch == *branch
+        });
+        let us = self.us().await?;
+        let mark = Marker::of(IntentKind::PullRequest, &intent.task);
+        let is_ours = |pull: &model::PullRequest| {
+            us.is(&pull.user) && marker::find(self.key(), &pull.body).as_ref() == Some(&mark)
+        };
+        let open = found.iter().find(|pull| pull.state == "open");
+        let it = open.or_else(|| found.iter().find(|pull| is_ours(pull)));
+        Ok(it.map(|pull| (pull.number, pull.html_url.clone())))
+    }
+}
+
 fn number_of(pull: &Pull) -> Result<u64, ForgeError> {
     pull.number.ok_or_else(|| ForgeError::NotFound(format!("a pull request for the local branch {}", pull.branch)))
 }
@@ -254,27 +283,22 @@ struct NewPull<'a> {
     draft_state: bool,
 }
 
-impl NewPull<'_> {
-    fn mark(&self) -> Marker {
-        Marker::of(IntentKind::PullRequest, &self.draft.task)
-    }
-}
-
 #[async_trait]
 impl Creation for NewPull<'_> {
     type Thing = model::PullRequest;
 
     fn intent(&self, now: Timestamp) -> WriteIntent {
         let PullDraft { repository, task, title, body, branch, .. } = self.draft;
-        let sent = [title.as_str(), body, branch.as_str()];
-        issues::intent(IntentKind::PullRequest, format!("pull_request:{task}"), repository, task, &sent, now)
+        let place = (repository, task, branch.to_string());
+        issues::intent(IntentKind::PullRequest, format!("pull_request:{task}"), place, &[title, body], now)
     }
 
     fn request(&self, github: &GitHub) -> Request {
-        let PullDraft { repository, title: text, body, branch, base, .. } = self.draft;
+        let PullDraft { repository, task, title: text, body, branch, base, .. } = self.draft;
+        let mark = Marker::of(IntentKind::PullRequest, task);
         let body = json!({
             "title": title(text),
-            "body": marked(github.key(), body, &self.mark()),
+            "body": marked(github.key(), body, &mark),
             "head": branch.as_str(),
             "base": base,
             "draft": self.draft_state,
@@ -286,35 +310,6 @@ impl Creation for NewPull<'_> {
         Ok(())
     }
 
-    /// The open pull request of our branch, whoever opened it; else a closed one that carries our marker. Nobody
-    /// without leave to push can have opened one of a branch of the repository itself.
-    async fn look(&self, github: &GitHub, _deep: bool) -> Result<Option<model::PullRequest>, ForgeError> {
-        let PullDraft { repository, branch, .. } = self.draft;
-        let head = format!("{}:{branch}", repository.owner());
-        let query = [("head", head.as_str()), ("state", "all"), ("per_page", "100")];
-        let mut found: Vec<model::PullRequest> =
-            github.client_of(repository).await?.get_json(&github.pulls_url(repository, &[], &query)).await?;
-        // Some servers ignore the filter.
-        found.retain(|pull| {
-            let here =
-                pull.head.repo.as_ref().is_some_and(|repo| repo.full_name.eq_ignore_ascii_case(repository.as_str()));
-            here && pull.head.branch == branch.as_str()
-        });
-        if let Some(at) = found.iter().position(|pull| pull.state == "open") {
-            return Ok(Some(found.swap_remove(at)));
-        }
-        let us = github.us().await?;
-        let is_ours = |pull: &model::PullRequest| {
-            us.is(&pull.user) && marker::find(github.key(), &pull.body) == Some(self.mark())
-        };
-        Ok(found.into_iter().find(is_ours))
-    }
-
-    /// GitHub itself refuses a second pull request for a branch: sending again is the closest look.
-    async fn look_closely(&self, _github: &GitHub) -> Result<Option<model::PullRequest>, ForgeError> {
-        Ok(None)
-    }
-
     async fn read(&self, github: &GitHub, number: u64) -> Result<Option<model::PullRequest>, ForgeError> {
         Ok(Some(github.pull_request(&self.draft.repository, number).await?))
     }
@@ -323,7 +318,7 @@ impl Creation for NewPull<'_> {
         answer.json()
     }
 
-    fn receipt(&self, pull: &model::PullRequest) -> (u64, String) {
+    fn receipt(&self, pull: &model::PullRequest) -> Receipt {
         (pull.number, pull.html_url.clone())
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use backlog::intent::WriteIntent;
+use backlog::intent::{IntentState, WriteIntent};
 use backlog::task::IssueLink;
 use testkit::clock::TestClock;
 use testkit::github::{FakeGitHub, Fault, Permission as Role};
@@ -22,6 +22,11 @@ pub(super) struct MemoryLedger {
 impl MemoryLedger {
     pub(super) fn intent_of(&self, id: &str) -> Option<WriteIntent> {
         self.intents.lock().unwrap().get(id).cloned()
+    }
+
+    /// Puts an intent into a state, as if what came after had been lost.
+    pub(super) fn put_back(&self, id: &str, state: IntentState) {
+        self.intents.lock().unwrap().get_mut(id).unwrap().state = state;
     }
 
     /// Forgets everything, as a lost database does.
@@ -47,9 +52,23 @@ impl Ledger for MemoryLedger {
         Ok(self.intent_of(id))
     }
 
-    async fn put_intent(&self, intent: &WriteIntent) -> Result<(), LedgerError> {
-        self.intents.lock().unwrap().insert(intent.id.clone(), intent.clone());
-        Ok(())
+    async fn swap_intent(&self, expected: Option<&WriteIntent>, intent: &WriteIntent) -> Result<bool, LedgerError> {
+        let mut intents = self.intents.lock().unwrap();
+        let as_expected = intents.get(&intent.id) == expected;
+        if as_expected {
+            intents.insert(intent.id.clone(), intent.clone());
+        }
+        Ok(as_expected)
+    }
+
+    async fn open_intents(&self, repository: &RepoName) -> Result<Vec<WriteIntent>, LedgerError> {
+        let intents = self.intents.lock().unwrap();
+        let is_open = |intent: &&WriteIntent| {
+            intent.repository == *repository && !matches!(intent.state, IntentState::Done { .. })
+        };
+        let mut open: Vec<WriteIntent> = intents.values().filter(is_open).cloned().collect();
+        open.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(open)
     }
 
     async fn recall(&self, space: &str, key: &str) -> Result<Option<String>, LedgerError> {

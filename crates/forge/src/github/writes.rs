@@ -1,20 +1,27 @@
 //! Creating things exactly once on a code host where no create call can be repeated safely.
 //!
-//! **Definition.** A [`Creation`] knows how to look for the thing it makes; [`GitHub::ensure`] stores a
-//! [`WriteIntent`] before it sends, and after an answer that says nothing it looks before it sends again (R27).
+//! **Definition.** A [`Creation`] is a thing to be there once; [`GitHub::ensure`] stores a [`WriteIntent`] before it
+//! sends, and after an answer that says nothing it looks before it sends again (R27). [`GitHub::settle`] does so for
+//! whatever an earlier process left behind, before anything new is written to a repository (R29).
 //!
-//! **Wanted properties.** At most one of each, whatever breaks and whenever; nothing is sent twice without three
-//! looks in between; after two sends without a trace a person is asked.
+//! **Wanted properties.** At most one of each, whatever breaks and whenever, also with several processes on one memory;
+//! nothing is sent twice without three looks in between; after two sends without a trace a person is asked.
 //!
-//! **Known races.** Lists lag. A thing that no list shows 77 seconds after its creation would be created again;
-//! [`Creation::look_closely`] therefore reads single objects as well before anything is sent a second time.
+//! **Design.** Each step of an intent is a compare-and-swap: of two processes that want to send the same, one does. Only
+//! that it exists is written whatever another process wrote meanwhile. What is looked for follows from the intent alone,
+//! so that it can be found by who knows nothing else of it.
+//!
+//! **Known races.** *Lists lag.* A thing that no list shows 77 seconds after its creation would be created again;
+//! [`Depth::Close`] therefore reads single objects as well before anything is sent a second time. *A process that stands
+//! still between storing and sending*, such as on a machine that sleeps, for longer than three looks take: another one may
+//! have sent it. The gap holds no waiting of ours, and [`GitHub::create`] asks the clock once more after storing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backlog::intent::{IntentState, LOOKS, SENDS, WriteIntent, look_after};
+use backlog::intent::{IntentKind, IntentState, LOOKS, SENDS, WriteIntent, look_after};
 use backlog::names::RepoName;
 use backlog::time::Timestamp;
 use http::Method;
@@ -38,18 +45,28 @@ pub(super) trait Creation: Sync {
     fn request(&self, github: &GitHub) -> Request;
     /// Brings about what must be there before it is sent.
     async fn prepare(&self, github: &GitHub) -> Result<(), ForgeError>;
-    /// Looks for it by marker and author. `deep` when nothing is remembered of it, not even whether it was sent.
-    async fn look(&self, github: &GitHub, deep: bool) -> Result<Option<Self::Thing>, ForgeError>;
-    /// Looks for it beyond lists, which lag, before it is sent a second time.
-    async fn look_closely(&self, github: &GitHub) -> Result<Option<Self::Thing>, ForgeError>;
     /// Reads it by its number. `None` when it is gone and may be created anew.
     async fn read(&self, github: &GitHub, number: u64) -> Result<Option<Self::Thing>, ForgeError>;
     /// Reads it from the answer to the send.
     fn parse(&self, answer: &Answer) -> Result<Self::Thing, Failure>;
     /// Its number or id, and where a person reads it.
-    fn receipt(&self, thing: &Self::Thing) -> (u64, String);
+    fn receipt(&self, thing: &Self::Thing) -> Receipt;
     /// Whether a refusal says that it is there already.
     fn exists_already(&self, refusal: &Refusal) -> bool;
+}
+
+/// The number or id of a thing, and where a person reads it.
+pub(super) type Receipt = (u64, String);
+
+/// How hard to look for a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Among the newest: it was sent moments ago.
+    Shallow,
+    /// Among all: nothing is remembered of it, not even whether it was sent.
+    Deep,
+    /// Beyond lists, which lag: it would be sent a second time now.
+    Close,
 }
 
 /// A create call.
@@ -85,98 +102,156 @@ impl Locks {
 impl GitHub {
     /// Finds or creates it.
     pub(super) async fn ensure<C: Creation>(&self, creation: &C) -> Result<Ensured<C::Thing>, ForgeError> {
-        let intent = creation.intent(self.now());
-        let lock = self.locks.of(&intent.id);
+        let wanted = creation.intent(self.now());
+        self.settle(&wanted.repository).await?;
+        let lock = self.locks.of(&wanted.id);
         let _locked = lock.lock().await;
-        let stored = self.ledger.intent(&intent.id).await?;
+        let known = self.known(&wanted).await?;
+        if let IntentState::Done { number, .. } = known.state
+            && let Some(thing) = creation.read(self, number).await?
+        {
+            return Ok(Ensured { thing, fresh: false });
+        }
+        let known = match known.state {
+            IntentState::Done { .. } => {
+                let gone = WriteIntent { sends: 0, ..known.clone() };
+                self.step(&known, gone, IntentState::Planned).await?
+            }
+            _ => known,
+        };
+        creation.prepare(self).await?;
+        self.create(creation, known, wanted).await
+    }
+
+    /// What is known of an intent after looking as far as need be: that its thing is there ([`IntentState::Done`]), or
+    /// that it may be sent ([`IntentState::Planned`]).
+    async fn known(&self, wanted: &WriteIntent) -> Result<WriteIntent, ForgeError> {
+        let stored = self.ledger.intent(&wanted.id).await?;
         // A number means something only in the repository it was given in.
         let elsewhere = |stored: &WriteIntent| {
-            stored.repository != intent.repository && matches!(stored.state, IntentState::Done { .. })
+            stored.repository != wanted.repository && matches!(stored.state, IntentState::Done { .. })
         };
-        let Some(stored) = stored.filter(|stored| !elsewhere(stored)) else {
-            // Nothing is remembered: perhaps the database was lost, or the repository has a new name.
-            return match creation.look(self, true).await? {
-                Some(thing) => self.found(creation, intent, thing).await,
-                None => self.create(creation, intent).await,
-            };
-        };
-        match stored.state {
-            IntentState::Done { number, .. } => match creation.read(self, number).await? {
-                Some(thing) => Ok(Ensured { thing, fresh: false }),
-                None => self.create(creation, WriteIntent { sends: 0, ..stored }).await,
+        match stored {
+            Some(stored) if !elsewhere(&stored) => match stored.state {
+                IntentState::Done { .. } | IntentState::Planned => Ok(stored),
+                IntentState::Sent | IntentState::Unknown { .. } => self.reconcile(stored).await,
+                IntentState::GivenUp => match self.seek(&stored, Depth::Deep).await? {
+                    Some((number, url)) => self.done(stored, number, url).await,
+                    None => Err(given_up(&stored)),
+                },
             },
-            IntentState::Planned => self.create(creation, stored).await,
-            IntentState::Sent => {
-                let next_look = stored.updated_at.plus(look_after(0));
-                self.look_again(creation, stored, 0, next_look).await
+            stored => {
+                // Nothing is remembered: perhaps the database was lost, or the repository has a new name.
+                let found = self.seek(wanted, Depth::Deep).await?;
+                let state = found.map_or(IntentState::Planned, |(number, url)| IntentState::Done { number, url });
+                self.swap(stored.as_ref(), WriteIntent { state, ..wanted.clone() }).await
             }
-            IntentState::Unknown { looks, next_look } => self.look_again(creation, stored, looks, next_look).await,
-            IntentState::GivenUp => match creation.look(self, true).await? {
-                Some(thing) => self.found(creation, stored, thing).await,
-                None => Err(given_up(&stored)),
-            },
         }
     }
 
-    async fn look_again<C: Creation>(
-        &self,
-        creation: &C,
-        mut intent: WriteIntent,
-        looks: u32,
-        next_look: Timestamp,
-    ) -> Result<Ensured<C::Thing>, ForgeError> {
+    /// R29: looks for everything that an earlier process sent to a repository without seeing an answer, once per process
+    /// and repository, before anything new is written there.
+    pub(super) async fn settle(&self, repository: &RepoName) -> Result<(), ForgeError> {
+        if self.settled().contains(repository) {
+            return Ok(());
+        }
+        let lock = self.locks.of(&format!("settle:{repository}"));
+        let _locked = lock.lock().await;
+        if self.settled().contains(repository) {
+            return Ok(());
+        }
+        let mut waiting = Ok(());
+        for open in self.ledger.open_intents(repository).await? {
+            let lock = self.locks.of(&open.id);
+            let _locked = lock.lock().await;
+            let Some(intent) = self.ledger.intent(&open.id).await? else { continue };
+            match self.reconcile(intent).await {
+                Err(error @ (ForgeError::Transient { .. } | ForgeError::Limited { .. })) => waiting = Err(error),
+                // A person was asked, or it cannot be looked for any more: nothing that other writes have to wait for.
+                Err(error) => tracing::warn!(intent = open.id, %error, "what became of an earlier write stays open"),
+                Ok(_) => {}
+            }
+        }
+        waiting?;
+        self.settled().insert(repository.clone());
+        Ok(())
+    }
+
+    /// Looks for what was sent without a clear answer, when it is time to. Gives the intent done, or planned again after
+    /// [`LOOKS`] looks in vain.
+    async fn reconcile(&self, intent: WriteIntent) -> Result<WriteIntent, ForgeError> {
+        let (looks, next_look) = match intent.state {
+            IntentState::Sent => (0, intent.updated_at.plus(look_after(0))),
+            IntentState::Unknown { looks, next_look } => (looks, next_look),
+            IntentState::Planned | IntentState::Done { .. } | IntentState::GivenUp => return Ok(intent),
+        };
         if self.now() < next_look {
             return Err(looking(&intent, next_look));
         }
-        if let Some(thing) = creation.look(self, false).await? {
-            return self.found(creation, intent, thing).await;
-        }
         let looks = looks + 1;
+        let found = match self.seek(&intent, Depth::Shallow).await? {
+            None if looks >= LOOKS => self.seek(&intent, Depth::Close).await?,
+            found => found,
+        };
+        if let Some((number, url)) = found {
+            return self.done(intent, number, url).await;
+        }
         if looks < LOOKS {
             let next_look = self.now().plus(look_after(looks));
-            self.put(&mut intent, IntentState::Unknown { looks, next_look }).await?;
+            let intent = self.step(&intent, intent.clone(), IntentState::Unknown { looks, next_look }).await?;
             return Err(looking(&intent, next_look));
         }
-        if let Some(thing) = creation.look_closely(self).await? {
-            return self.found(creation, intent, thing).await;
-        }
         if intent.sends >= SENDS {
-            self.put(&mut intent, IntentState::GivenUp).await?;
-            return Err(given_up(&intent));
+            return Err(given_up(&self.step(&intent, intent.clone(), IntentState::GivenUp).await?));
         }
-        self.create(creation, intent).await
+        self.step(&intent, intent.clone(), IntentState::Planned).await
     }
 
+    async fn seek(&self, intent: &WriteIntent, depth: Depth) -> Result<Option<Receipt>, ForgeError> {
+        match intent.kind {
+            IntentKind::Issue => self.seek_issue(intent, depth).await,
+            IntentKind::Comment | IntentKind::PullRequest if depth == Depth::Close => Ok(None),
+            IntentKind::Comment => self.seek_comment(intent).await,
+            IntentKind::PullRequest => self.seek_pull(intent).await,
+        }
+    }
+
+    /// Sends it. `planned` is the intent as stored, `wanted` says what is to be created now.
     async fn create<C: Creation>(
         &self,
         creation: &C,
-        mut intent: WriteIntent,
+        planned: WriteIntent,
+        wanted: WriteIntent,
     ) -> Result<Ensured<C::Thing>, ForgeError> {
-        self.put(&mut intent, IntentState::Planned).await?;
-        creation.prepare(self).await?;
         let Request { url, body, traffic } = creation.request(self);
-        let client = self.client_of(&intent.repository).await?;
+        let client = self.client_of(&wanted.repository).await?;
         let permit = client.governor.admit(traffic).await?;
-        intent.sends += 1;
-        self.put(&mut intent, IntentState::Sent).await?;
+        let sends = planned.sends + 1;
+        let next = WriteIntent { sends, created_at: planned.created_at, ..wanted };
+        let sent = self.step(&planned, next, IntentState::Sent).await?;
+        if self.now() >= sent.updated_at.plus(look_after(0)) {
+            // This process stood still: another one may have begun to look for what was never sent.
+            return Err(looking(&sent, self.now()));
+        }
         let answer = client.send(&permit, Method::POST, &url, Some(&body)).await;
         drop(permit);
         let why = match answer.and_then(|answer| creation.parse(&answer)) {
             Ok(thing) => {
-                self.done(creation, &mut intent, &thing).await?;
+                let (number, url) = creation.receipt(&thing);
+                self.done(sent, number, url).await?;
                 return Ok(Ensured { thing, fresh: true });
             }
             Err(failure @ (Failure::Limited { .. } | Failure::Refused(_) | Failure::NotSent(_) | Failure::Moved)) => {
-                intent.sends -= 1;
-                self.put(&mut intent, IntentState::Planned).await?;
-                return self.not_executed(creation, intent, failure).await;
+                let planned = WriteIntent { sends: sends - 1, ..sent.clone() };
+                let planned = self.step(&sent, planned, IntentState::Planned).await?;
+                return self.not_executed(creation, planned, failure).await;
             }
             Err(Failure::Ambiguous(why) | Failure::Unexpected(why)) => why,
             Err(Failure::Memory(error)) => error.to_string(),
         };
         let next_look = self.now().plus(look_after(0));
-        self.put(&mut intent, IntentState::Unknown { looks: 0, next_look }).await?;
-        tracing::warn!(intent = intent.id, why, "nobody knows whether it was created; it is looked for");
+        let unknown = self.step(&sent, sent.clone(), IntentState::Unknown { looks: 0, next_look }).await?;
+        tracing::warn!(intent = unknown.id, why, "nobody knows whether it was created; it is looked for");
         Err(ForgeError::Transient { why, retry_at: Some(next_look) })
     }
 
@@ -187,39 +262,45 @@ impl GitHub {
         failure: Failure,
     ) -> Result<Ensured<C::Thing>, ForgeError> {
         match failure {
-            Failure::Refused(refusal) if creation.exists_already(&refusal) => match creation.look(self, true).await? {
-                Some(thing) => self.found(creation, intent, thing).await,
-                None => Err(ForgeError::Transient { why: refusal.said, retry_at: None }),
-            },
+            Failure::Refused(refusal) if creation.exists_already(&refusal) => {
+                let unseen = ForgeError::Transient { why: refusal.said, retry_at: None };
+                let (number, url) = self.seek(&intent, Depth::Deep).await?.ok_or(unseen)?;
+                let gone = ForgeError::NotFound(url.clone());
+                self.done(intent, number, url).await?;
+                let thing = creation.read(self, number).await?.ok_or(gone)?;
+                Ok(Ensured { thing, fresh: false })
+            }
             Failure::Moved => Err(self.moved(&intent.repository).await),
             failure => Err(failure.into()),
         }
     }
 
-    async fn found<C: Creation>(
-        &self,
-        creation: &C,
-        mut intent: WriteIntent,
-        thing: C::Thing,
-    ) -> Result<Ensured<C::Thing>, ForgeError> {
-        self.done(creation, &mut intent, &thing).await?;
-        Ok(Ensured { thing, fresh: false })
+    /// Stores the next step of an intent.
+    async fn step(&self, from: &WriteIntent, next: WriteIntent, state: IntentState) -> Result<WriteIntent, ForgeError> {
+        self.swap(Some(from), WriteIntent { state, updated_at: self.now(), ..next }).await
     }
 
-    async fn done<C: Creation>(
-        &self,
-        creation: &C,
-        intent: &mut WriteIntent,
-        thing: &C::Thing,
-    ) -> Result<(), ForgeError> {
-        let (number, url) = creation.receipt(thing);
-        self.put(intent, IntentState::Done { number, url }).await
+    async fn swap(&self, from: Option<&WriteIntent>, next: WriteIntent) -> Result<WriteIntent, ForgeError> {
+        if self.ledger.swap_intent(from, &next).await? {
+            return Ok(next);
+        }
+        Err(looking(&next, self.now().plus(look_after(0))))
     }
 
-    async fn put(&self, intent: &mut WriteIntent, state: IntentState) -> Result<(), ForgeError> {
-        intent.state = state;
-        intent.updated_at = self.now();
-        Ok(self.ledger.put_intent(intent).await?)
+    /// Stores that it exists, whatever another process made of the intent meanwhile.
+    async fn done(&self, mut from: WriteIntent, number: u64, url: String) -> Result<WriteIntent, ForgeError> {
+        loop {
+            let state = IntentState::Done { number, url: url.clone() };
+            let next = WriteIntent { state, updated_at: self.now(), ..from.clone() };
+            if self.ledger.swap_intent(Some(&from), &next).await? {
+                return Ok(next);
+            }
+            match self.ledger.intent(&from.id).await? {
+                // An intent moves a handful of times in its life, so this ends.
+                Some(stored) if !matches!(stored.state, IntentState::Done { .. }) => from = stored,
+                _ => return Ok(next),
+            }
+        }
     }
 
     /// What a write that was answered by a redirect tells the caller: the new name.
@@ -254,5 +335,7 @@ fn words(intent: &WriteIntent) -> String {
 /// How long a permission that was looked up is believed.
 pub(super) const PERMISSION_BELIEVED: Duration = Duration::from_secs(600);
 
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod tests;

@@ -44,6 +44,7 @@ pub(crate) async fn open_intents_come_oldest_first(store: Arc<dyn Store>) {
         kind: IntentKind::Issue,
         repository: repo(REPO),
         task: task(REPO, id).id,
+        target: String::new(),
         hash: "h".into(),
         sends: 0,
         state,
@@ -55,12 +56,15 @@ pub(crate) async fn open_intents_come_oldest_first(store: Arc<dyn Store>) {
     let old = intent("issue:z", 1, IntentState::GivenUp);
     let closed = intent("issue:c", 0, done.clone());
     for intent in [&young, &old, &closed] {
-        store.put_intent(intent).await.unwrap();
+        assert!(store.swap_intent(None, intent).await.unwrap());
         assert_eq!(store.intent(&intent.id).await.unwrap().as_ref(), Some(intent));
     }
     assert_eq!(store.open_intents().await.unwrap(), [old.clone(), young.clone()]);
-    let finished = WriteIntent { state: done, sends: 1, ..young };
-    store.put_intent(&finished).await.unwrap();
+    let finished = WriteIntent { state: done, sends: 1, ..young.clone() };
+    assert!(!store.swap_intent(None, &finished).await.unwrap(), "there is one");
+    assert!(!store.swap_intent(Some(&closed), &finished).await.unwrap(), "it is another");
+    assert!(store.swap_intent(Some(&young), &finished).await.unwrap());
+    assert!(!store.swap_intent(Some(&young), &finished).await.unwrap(), "it is that no more");
     assert_eq!(store.open_intents().await.unwrap(), [old]);
     assert_eq!(store.intent(&finished.id).await.unwrap(), Some(finished));
     assert_eq!(store.intent("issue:nobody").await.unwrap(), None);

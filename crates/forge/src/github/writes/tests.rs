@@ -6,10 +6,10 @@ use backlog::time::Clock;
 use testkit::clock::TestClock;
 use testkit::github::Fault;
 
-use crate::github::Limits;
 use crate::github::tests::{World, app, draft, link, seconds, task};
+use crate::github::{GitHub, Limits};
 use crate::marker::{Marker, marker};
-use crate::{Forge, ForgeError, IssueDraft, Ledger};
+use crate::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch};
 
 const ISSUE: &str = "issue:3k9d0fz2ha";
 const CREATE: &str = "POST /repos/{owner}/{repo}/issues";
@@ -184,6 +184,60 @@ async fn r29_a_crash_between_send_and_answer_is_found_after_the_restart() {
 }
 
 #[tokio::test]
+async fn r29_what_an_earlier_process_left_open_is_looked_for_before_anything_new_is_written() {
+    let world = World::new().await;
+    world.fake.fail(Fault::execute_then_hang().on(CREATE));
+    let github = world.github();
+    let crashed = tokio::time::timeout(Duration::from_millis(300), github.ensure_issue(&draft())).await;
+    assert!(crashed.is_err(), "no answer came");
+    drop(github);
+    let restarted = world.github();
+    let other = IssueDraft { task: TaskId::derive(&app(), "other"), ..draft() };
+    let error = restarted.ensure_issue(&other).await.unwrap_err();
+    assert!(matches!(error, ForgeError::Transient { retry_at: Some(_), .. }), "{error}");
+    let close = IssuePatch { state: Some(IssueClose::Completed), ..IssuePatch::default() };
+    assert!(restarted.update_issue(&link(1), &close).await.is_err(), "an edit waits as well");
+    assert_eq!((world.count(CREATE), world.count("PATCH")), (1, 0));
+    world.patiently(async || restarted.ensure_issue(&other).await).await.unwrap();
+    assert!(matches!(world.ledger.intent_of(ISSUE).unwrap().state, IntentState::Done { number: 1, .. }));
+    assert_eq!((world.fake.issues().len(), world.count(CREATE)), (2, 2));
+    world.fair();
+}
+
+#[tokio::test]
+async fn r29_what_cannot_be_looked_for_any_more_stops_nothing() {
+    let world = World::new().await;
+    let github = world.github();
+    let number = world.fake.open_issue("ann", "Slow", "");
+    world.fake.fail(Fault::bad_gateway().on("POST /comments"));
+    github.ensure_comment(&link(number), &task(), "status", "working").await.unwrap_err();
+    world.fake.fail(Fault::status(404, "Not Found").on("GET /comments").forever());
+    let restarted = world.github();
+    world.patiently(async || restarted.ensure_issue(&draft()).await).await.unwrap();
+    assert_eq!(world.count(CREATE), 1);
+    world.fair();
+}
+
+/// Two processes over one memory: of each step of an intent one of them takes it.
+#[tokio::test]
+async fn r29_of_two_processes_that_want_the_same_one_sends_it() {
+    let world = World::new().await;
+    let (one, two) = (world.github(), world.github());
+    let (draft, link) = (draft(), link(world.fake.open_issue("ann", "Slow", "")));
+    let (first, second) = tokio::join!(one.ensure_issue(&draft), two.ensure_issue(&draft));
+    assert!(first.is_ok() || second.is_ok());
+    let comment = async |github: &GitHub| github.ensure_comment(&link, &task(), "status", "working").await;
+    let (third, fourth) = tokio::join!(comment(&one), comment(&two));
+    assert!(third.is_ok() || fourth.is_ok());
+    for github in [&one, &two] {
+        world.patiently(async || github.ensure_issue(&draft).await).await.unwrap();
+        world.patiently(async || comment(github).await).await.unwrap();
+    }
+    assert_eq!((world.count(CREATE), world.count("POST /comments")), (1, 1));
+    world.fair();
+}
+
+#[tokio::test]
 async fn f21_a_list_that_lags_makes_no_second_issue() {
     let world = World::new().await;
     let github = world.github();
@@ -193,9 +247,7 @@ async fn f21_a_list_that_lags_makes_no_second_issue() {
     assert_eq!(world.github().ensure_issue(&draft()).await.unwrap(), issue, "its number is known");
 
     // As if the answer had not been stored: three looks at the list find nothing, the number next to the last does.
-    let mut intent = world.ledger.intent_of(ISSUE).unwrap();
-    intent.state = IntentState::Sent;
-    world.ledger.put_intent(&intent).await.unwrap();
+    world.ledger.put_back(ISSUE, IntentState::Sent);
     assert_eq!(world.patiently(async || github.ensure_issue(&draft()).await).await.unwrap(), issue);
     assert_eq!(world.count(CREATE), 1);
     world.fair();

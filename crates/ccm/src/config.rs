@@ -51,6 +51,12 @@ pub struct GitHub {
     pub git_url: Option<String>,
     /// The environment variable that holds the token.
     pub token_env: String,
+    /// The environment variable that holds the secret of GitHub's webhooks; left out, none are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_env: Option<String>,
+    /// The environment variable that holds the secret before that one, while it is being changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_previous_secret_env: Option<String>,
     /// Where proposals go; left out, into the repository itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manager_repository: Option<String>,
@@ -66,6 +72,8 @@ impl Default for GitHub {
             api_url: "https://api.github.com".to_owned(),
             git_url: None,
             token_env: "GITHUB_TOKEN".to_owned(),
+            webhook_secret_env: None,
+            webhook_previous_secret_env: None,
             manager_repository: None,
             repositories: Vec::new(),
             contact: "none given".to_owned(),

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use backlog::names::RepoName;
 use backlog::time::{Clock, Timestamp};
 use forge::Forge;
+use forge::github::webhook::Secrets;
 use forge::github::{GitHub, GitHubConfig, Limits};
 use forge::local::Local;
 use gateway::{Credential, CredentialKind};
@@ -154,7 +155,8 @@ pub async fn context(common: &Common, config: &Config, locals: Vec<(RepoName, Pa
         SandboxKind::Bubblewrap => runner::Kind::Bubblewrap,
         SandboxKind::None => runner::Kind::None,
     };
-    let forges = Forges { github, local };
+    let webhook_secrets = config.github.as_ref().map(webhook_secrets).transpose()?.flatten();
+    let forges = Forges { github, local, webhook_secrets };
     let paths = Paths { data: dir, program };
     Context::new(store, forges, git, clock, gateway, sandbox.sandbox().into(), paths, worker, config.settings())
 }
@@ -164,6 +166,19 @@ pub async fn context(common: &Common, config: &Config, locals: Vec<(RepoName, Pa
 pub fn machine() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{name}:")
+}
+
+/// What GitHub signs its webhooks with, if anything is configured.
+fn webhook_secrets(section: &crate::config::GitHub) -> Result<Option<Secrets>> {
+    let Some(variable) = &section.webhook_secret_env else { return Ok(None) };
+    let present = secret(variable).ok_or_else(|| {
+        ConfigError(format!(
+            "the environment variable {variable} that [github] names as webhook_secret_env is not set; put the secret \
+             of GitHub's webhook there"
+        ))
+    })?;
+    let previous = section.webhook_previous_secret_env.as_deref().and_then(secret);
+    Ok(Secrets::new(present, previous))
 }
 
 fn github(

@@ -258,6 +258,10 @@ impl Forge for GitHub {
         self.close_pull_of(repository, pull).await
     }
 
+    async fn is_us(&self, account: u64) -> Result<bool, ForgeError> {
+        Ok(self.us().await?.id == account)
+    }
+
     fn limits(&self) -> Vec<LimitView> {
         self.client.governor.view()
     }

@@ -16,6 +16,7 @@ pub mod sanitize;
 
 use async_trait::async_trait;
 use backlog::approval::Permission;
+use backlog::delivery::Delivery;
 use backlog::intent::WriteIntent;
 use backlog::names::{BranchName, CommitId, RepoName, TaskId};
 use backlog::review::PullStatus;
@@ -235,6 +236,24 @@ pub struct LimitView {
     pub paused_until: Option<Timestamp>,
 }
 
+/// A delivery that a code host could not bring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The delivery's own id, as in [`Delivery::id`].
+    pub guid: String,
+    /// What the code host calls the last attempt to bring it.
+    pub attempt: u64,
+}
+
+/// The deliveries that a code host could not bring.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Each once, newest first.
+    pub missed: Vec<Missed>,
+    /// Whether these are all; else there are more than are read at once.
+    pub complete: bool,
+}
+
 /// A code host. At most about 15 methods; every one may be repeated.
 #[async_trait]
 pub trait Forge: Send + Sync + 'static {
@@ -272,6 +291,19 @@ pub trait Forge: Send + Sync + 'static {
     async fn merge(&self, repository: &RepoName, pull: &Pull, base: &str, message: &str) -> Result<(), ForgeError>;
     /// Closes it without a merge.
     async fn close_pull(&self, repository: &RepoName, pull: &Pull) -> Result<(), ForgeError>;
+
+    /// Whether the account with this id is the service itself.
+    async fn is_us(&self, _account: u64) -> Result<bool, ForgeError> {
+        Ok(false)
+    }
+    /// The deliveries since `since` that could not be brought; `None` where there is no list of them.
+    async fn undelivered(&self, _since: Timestamp) -> Result<Option<Undelivered>, ForgeError> {
+        Ok(None)
+    }
+    /// What such a delivery says.
+    async fn delivery(&self, missed: &Missed) -> Result<Delivery, ForgeError> {
+        Err(ForgeError::NotFound(format!("the delivery {}", missed.guid)))
+    }
 
     /// The limits as last seen.
     fn limits(&self) -> Vec<LimitView>;

@@ -4,7 +4,7 @@
 //! other; an activation that finds nothing to do costs next to nothing; a reconciler never runs twice at once for
 //! the same repository.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::discover::Look;
 use crate::settings::{Limits, RepositoryPolicy};
-use crate::{Context, approve, discover, follow_up, housekeep, propose, rank};
+use crate::{Context, Nudge, approve, discover, follow_up, housekeep, news, propose, rank};
 
 /// The longest nap between two looks at what is due.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the list of repositories is read anew.
 const WATCH_EVERY: Duration = Duration::from_secs(900);
+/// How often deliveries are looked for that nobody told of, such as those of an earlier process.
+const TAKE_IN_EVERY: Duration = Duration::from_secs(60);
 /// How often scores age.
 const RERANK_EVERY: Duration = Duration::from_secs(3600);
 /// How often leftovers are looked for.
@@ -54,6 +56,7 @@ impl Driver {
         while !stop.is_cancelled() {
             self.whole(ctx).await;
             tokio::select! {
+                () = ctx.nudges.told() => {}
                 () = tokio::time::sleep(TICK) => {}
                 () = stop.cancelled() => {}
             }
@@ -63,19 +66,23 @@ impl Driver {
     /// Each repository is a task of its own, so that a slow one holds up no other; at most so many at once.
     async fn drive_repositories(self: &Arc<Self>, ctx: &Arc<Context>, stop: &CancellationToken) {
         let (mut running, mut busy) = (JoinSet::new(), HashMap::new());
-        let mut nudged = BTreeSet::new();
+        let mut nudged = BTreeMap::new();
         while !stop.is_cancelled() {
-            nudged.extend(ctx.nudges.take());
+            for (name, nudge) in ctx.nudges.take() {
+                let asked = nudged.entry(name).or_insert(nudge);
+                *asked = nudge.max(*asked);
+            }
             let limits = ctx.settings().limits.clone();
             let mut waiting = ctx.store.repositories().await.unwrap_or_else(|error| {
                 log("repositories", None, Err(error.into()));
                 Vec::new()
             });
+            nudged.retain(|name, _| waiting.iter().any(|repository| repository.name == *name));
             waiting.retain(|repository| {
                 let name = &repository.name;
                 !busy.values().any(|at_work| at_work == name)
                     && !rests(ctx, repository)
-                    && (nudged.contains(name) || self.waits(ctx, name, &limits))
+                    && (nudged.contains_key(name) || self.waits(ctx, name, &limits))
             });
             // Whoever has waited longest comes first, so that none is starved by the others.
             waiting.sort_by_key(|repository| self.last(&poll(&repository.name)));
@@ -102,9 +109,20 @@ impl Driver {
     pub async fn activate(&self, ctx: &Arc<Context>) {
         self.whole(ctx).await;
         match ctx.store.repositories().await {
+            Ok(repositories) => repositories.iter().for_each(|repository| ctx.nudges.ask(&repository.name)),
+            Err(error) => log("repositories", None, Err(error.into())),
+        }
+        self.step(ctx).await;
+    }
+
+    /// Activates everything that is due or nudged, one after the other, and waits for it: for tests.
+    pub async fn step(&self, ctx: &Arc<Context>) {
+        self.whole(ctx).await;
+        let nudged = ctx.nudges.take();
+        match ctx.store.repositories().await {
             Ok(repositories) => {
                 for repository in repositories {
-                    self.repository(ctx, &repository, true).await;
+                    self.repository(ctx, &repository, nudged.get(&repository.name).copied()).await;
                 }
             }
             Err(error) => log("repositories", None, Err(error.into())),
@@ -113,7 +131,17 @@ impl Driver {
 
     /// What is about no single repository.
     async fn whole(&self, ctx: &Arc<Context>) {
-        if self.due(ctx, "watch", WATCH_EVERY) {
+        if ctx.nudges.take_news() || self.due(ctx, "take in", TAKE_IN_EVERY) {
+            log("take in", None, news::take_in(ctx).await);
+        }
+        if self.due(ctx, "recover", news::RECOVER_EVERY) {
+            log("recover", None, news::recover(ctx).await);
+        }
+        if self.due(ctx, "sweep", news::SWEEP_EVERY) {
+            log("sweep", None, news::sweep(ctx).await);
+        }
+        // Not `||` the other way round: what was asked for has to be taken.
+        if ctx.nudges.take_list() | self.due(ctx, "watch", WATCH_EVERY) {
             log("watch", None, discover::watch(ctx).await);
         }
         let settings = ctx.settings();
@@ -132,12 +160,12 @@ impl Driver {
 
     /// Everything about one repository that is due. What was begun there goes on even where nothing new is proposed;
     /// a repository that cannot be reached rests as a whole.
-    async fn repository(&self, ctx: &Arc<Context>, repository: &Repository, nudged: bool) {
+    async fn repository(&self, ctx: &Arc<Context>, repository: &Repository, nudged: Option<Nudge>) {
         let (name, limits) = (&repository.name, ctx.settings().limits.clone());
         if rests(ctx, repository) {
             return;
         }
-        if self.due(ctx, &look(name), limits.scan_every()) {
+        if self.due(ctx, &look(name), limits.scan_every()) | (nudged == Some(Nudge::Code)) {
             match discover::scan(ctx, repository).await {
                 Ok(Look::Read(policy)) => {
                     self.remember(name, Some(*policy));
@@ -148,7 +176,7 @@ impl Driver {
                 Err(error) => log("scan", Some(name), Err(error)),
             }
         }
-        if self.due(ctx, &poll(name), limits.poll_every()) || nudged {
+        if self.due(ctx, &poll(name), limits.poll_every()) || nudged.is_some() {
             // Also beside a manager repository: older proposals may be in the repository itself.
             log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
             log("follow up", Some(name), follow_up::follow_up(ctx, name).await);

@@ -18,6 +18,7 @@ pub mod follow_up;
 pub mod housekeep;
 pub mod ledger;
 pub mod local;
+pub mod news;
 pub mod prompt;
 pub mod propose;
 pub mod rank;
@@ -27,15 +28,16 @@ pub mod verify;
 pub mod wording;
 pub mod worker;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::{Context as _, Result};
 use backlog::names::{RepoName, RunId};
 use backlog::time::{Clock, Timestamp};
 use forge::Forge;
+use forge::github::webhook::Secrets;
 use settings::Settings;
 use store::Store;
 use tokio::sync::{Notify, mpsc};
@@ -168,6 +170,8 @@ pub struct Forges {
     pub github: Option<Arc<dyn Forge>>,
     /// Folders on this machine.
     pub local: Option<Arc<dyn Forge>>,
+    /// What GitHub signs its webhooks with; without it none are taken.
+    pub webhook_secrets: Option<Secrets>,
 }
 
 impl Forges {
@@ -239,29 +243,92 @@ impl Paths {
     }
 }
 
-/// The repositories that something has just happened in: their reconcilers run before their time.
+/// What has just happened: reconcilers run before their time.
 #[derive(Default)]
 pub struct Nudges {
-    waiting: Mutex<BTreeSet<RepoName>>,
+    waiting: Mutex<Waiting>,
     some: Notify,
+    whole: Notify,
+}
+
+/// What is asked for. Asking twice is asking once, so it never grows beyond the repositories.
+#[derive(Default)]
+struct Waiting {
+    repositories: BTreeMap<RepoName, Nudge>,
+    list: bool,
+    news: bool,
+}
+
+/// How a repository is to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nudge {
+    /// Its issues and pull requests.
+    Work,
+    /// Its code too.
+    Code,
 }
 
 impl Nudges {
-    /// Asks for one repository to be looked at soon. Asking twice is asking once.
+    /// Asks for one repository's issues and pull requests to be looked at soon.
     pub fn ask(&self, repository: &RepoName) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone());
+        self.ask_for(repository, Nudge::Work);
+    }
+
+    /// As [`Nudges::ask`], and for its code too.
+    pub fn ask_for_code(&self, repository: &RepoName) {
+        self.ask_for(repository, Nudge::Code);
+    }
+
+    fn ask_for(&self, repository: &RepoName, nudge: Nudge) {
+        let mut waiting = self.lock();
+        let asked = waiting.repositories.entry(repository.clone()).or_insert(nudge);
+        *asked = nudge.max(*asked);
+        drop(waiting);
         self.some.notify_one();
     }
 
-    /// Waits until somebody asks.
+    /// Asks for the list of repositories to be read soon.
+    pub fn ask_for_list(&self) {
+        self.lock().list = true;
+        self.whole.notify_one();
+    }
+
+    /// Says that deliveries were stored.
+    pub fn news(&self) {
+        self.lock().news = true;
+        self.whole.notify_one();
+    }
+
+    /// Waits until somebody asks for a repository.
     pub async fn asked(&self) {
         self.some.notified().await;
     }
 
-    /// Takes what was asked for.
+    /// Waits until there is news, or somebody asks for the list.
+    pub async fn told(&self) {
+        self.whole.notified().await;
+    }
+
+    /// Takes the repositories that were asked for.
     #[must_use]
-    pub fn take(&self) -> BTreeSet<RepoName> {
-        std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take(&self) -> BTreeMap<RepoName, Nudge> {
+        std::mem::take(&mut self.lock().repositories)
+    }
+
+    /// Whether the list was asked for since the last call.
+    #[must_use]
+    pub fn take_list(&self) -> bool {
+        std::mem::take(&mut self.lock().list)
+    }
+
+    /// Whether there was news since the last call.
+    #[must_use]
+    pub fn take_news(&self) -> bool {
+        std::mem::take(&mut self.lock().news)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -301,7 +368,7 @@ impl Live {
         self.lock().keys().cloned().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, LiveRun>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, LiveRun>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

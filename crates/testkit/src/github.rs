@@ -13,7 +13,7 @@
 //! ([`FakeGitHub::in_virtual_time`]). Stories change the world by short verbs
 //! (`verbs`), which need no permission and are not requests: neither limits nor faults nor the referee see them.
 //!
-//! **Known differences.** Little of GraphQL (see `graphql`), no search, no webhooks, no forks, one head repository per pull request; rebase
+//! **Known differences.** Little of GraphQL (see `graphql`), no search, no forks, one head repository per pull request; rebase
 //! merges are refused as if the repository forbade them. Job logs live on a second port ([`FakeGitHub::elsewhere`]),
 //! as on GitHub, where the client must not send its credentials.
 //!
@@ -47,6 +47,7 @@ mod routes;
 mod serve;
 mod smart_http;
 mod verbs;
+mod webhooks;
 mod world;
 
 #[cfg(test)]
@@ -69,6 +70,7 @@ pub use faults::Fault;
 pub use permission::Permission;
 pub use referee::{Kind, Request};
 pub use verbs::{IssueRef, PullRequest, Target};
+pub use webhooks::{Delivery, Mishap};
 pub use world::{CheckRun, Comment, Issue, IssueEvent, Pull, Review, ReviewComment};
 
 use crate::clock::TestClock;

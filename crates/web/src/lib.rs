@@ -9,7 +9,7 @@
 //! **Design.** `guard` is the way in: host, credential, origin, limits of every request. `sign_in` keeps codes and
 //! sessions. `pages` renders each page from *parts*; `live` renders the same parts again when something changed and
 //! pushes those that differ, so that page and push can never disagree. `feed` says that something changed, also when
-//! another process did it. `api` is the REST interface, [`metrics`] the numbers, `lag` the probe of the event loop.
+//! another process did it. `webhooks` takes in what GitHub sends. `api` is the REST interface, [`metrics`] the numbers, `lag` the probe of the event loop.
 
 mod api;
 mod assets;
@@ -22,6 +22,7 @@ mod live;
 pub mod metrics;
 mod pages;
 mod sign_in;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use backlog::time::Timestamp;
 use pipeline::Context;
@@ -66,6 +67,7 @@ pub struct Site {
     feed: feed::Feed,
     lag: lag::Lag,
     attempts: sign_in::Attempts,
+    desk: webhooks::Desk,
     sockets: Arc<Semaphore>,
     /// WebSockets and background work, which [`serve`] waits for.
     tracker: TaskTracker,
@@ -95,6 +97,7 @@ impl Site {
             feed,
             lag: lag::Lag::default(),
             attempts: sign_in::Attempts::default(),
+            desk: webhooks::Desk::default(),
             sockets: Arc::new(Semaphore::new(SOCKETS)),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -118,6 +121,7 @@ pub async fn serve(mut site: Site, listener: TcpListener, stop: CancellationToke
     site.tracker.spawn(feed::run(site.clone()));
     site.tracker.spawn(lag::watch(site.clone()));
     site.tracker.spawn(metrics::keep_up(site.clone()));
+    site.tracker.spawn(webhooks::keep(site.clone()));
     let app = router(site.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
     let too_late = async {
@@ -135,7 +139,7 @@ pub async fn serve(mut site: Site, listener: TcpListener, stop: CancellationToke
     site.tracker.wait().await;
 }
 
-/// Every route, behind the guard.
+/// Every route; all but one behind the guard.
 fn router(site: Arc<Site>) -> Router {
     let inside = Router::new()
         .merge(pages::router())
@@ -151,6 +155,8 @@ fn router(site: Arc<Site>) -> Router {
         .route("/metrics", get(metrics::scrape))
         .layer(middleware::from_fn_with_state(site.clone(), guard::check))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        // Behind its own guard, the signature: it comes through any host name and has no session.
+        .route("/webhooks/github", post(webhooks::receive))
         .layer(middleware::from_fn(metrics::measure))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(guard::headers))

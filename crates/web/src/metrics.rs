@@ -45,6 +45,8 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("ccm_github_requests_total", Kind::Counter, "Requests to GitHub."),
     ("ccm_github_request_duration_seconds", Kind::Histogram, "How long requests to GitHub took."),
     ("ccm_github_budget_remaining", Kind::Gauge, "Requests that GitHub allows until its window ends."),
+    ("ccm_webhooks_total", Kind::Counter, "Deliveries of GitHub, by what became of the request."),
+    ("ccm_deliveries_total", Kind::Counter, "Stored deliveries that were taken up, by what they were good for."),
     ("ccm_agent_cost_usd_total", Kind::Gauge, "What agents have cost since the start, in US dollars."),
     ("ccm_agent_tokens_total", Kind::Counter, "Tokens that agents have used."),
     ("ccm_http_requests_total", Kind::Counter, "Requests to this service."),
@@ -100,6 +102,12 @@ fn describe() {
         for outcome in ["ok", "failed"] {
             metrics::counter!("ccm_operations_total", "operation" => operation, "outcome" => outcome).increment(0);
         }
+    }
+    for outcome in ["received", "duplicate", "refused", "busy", "recovered", "lost"] {
+        metrics::counter!("ccm_webhooks_total", "outcome" => outcome).increment(0);
+    }
+    for outcome in ["used", "old", "own", "ignored"] {
+        metrics::counter!("ccm_deliveries_total", "outcome" => outcome).increment(0);
     }
     metrics::gauge!("ccm_agent_cost_usd_total").set(0.0);
 }

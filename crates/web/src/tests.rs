@@ -5,6 +5,7 @@ mod door;
 mod live;
 mod pages;
 mod sample;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -61,6 +62,10 @@ type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 impl Visit {
     /// A site with one watched repository, and a visitor who has not signed in.
     async fn start() -> Self {
+        Self::start_with(Forges::default()).await
+    }
+
+    async fn start_with(forges: Forges) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(&dir.path().join("ccm.db")).await.unwrap());
         let clock = Arc::new(Standing(AtomicI64::new(sample::NOW.0)));
@@ -70,7 +75,7 @@ impl Visit {
         let settings = Settings { agents: agents.into(), ..Settings::default() };
         let ctx = Context::new(
             store,
-            Forges::default(),
+            forges,
             git::Git::new("git".into()),
             clock.clone(),
             gateway::Gateway::new(gateway).unwrap(),

@@ -287,7 +287,7 @@ async fn context(
     let gateway = gateway::Gateway::new(gateway::GatewayConfig::new(upstream, None)).unwrap();
     let clock: Arc<dyn Clock> = clock.clone();
     let paths = Paths { data: dir.path().join("data"), program: env!("CARGO_BIN_EXE_ccm").into() };
-    let forges = Forges { github: Some(Arc::new(forge)), local: None };
+    let forges = Forges { github: Some(Arc::new(forge)), ..Forges::default() };
     let sandbox = runner::Kind::Bubblewrap.sandbox().into();
     let git = git::Git::new("git".into());
     Context::new(store, forges, git, clock, gateway, sandbox, paths, format!("story:-{n}"), settings).unwrap()

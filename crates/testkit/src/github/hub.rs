@@ -10,6 +10,7 @@ use super::faults::Faults;
 use super::latency::{Latencies, Waiting};
 use super::limits::Limits;
 use super::referee::Referee;
+use super::webhooks::Webhooks;
 use super::world::World;
 use crate::clock::TestClock;
 
@@ -41,6 +42,7 @@ pub(super) struct Hub {
     referee: Mutex<Referee>,
     latencies: Mutex<Latencies>,
     virtual_time: Option<Arc<TestClock>>,
+    webhooks: Mutex<Webhooks>,
     pub(super) etag_salt: Mutex<String>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) base: String,
@@ -74,6 +76,7 @@ impl Hub {
             referee: Mutex::default(),
             latencies: Mutex::default(),
             virtual_time,
+            webhooks: Mutex::default(),
             etag_salt: Mutex::default(),
             clock,
             base,
@@ -106,5 +109,9 @@ impl Hub {
 
     pub(super) fn referee(&self) -> MutexGuard<'_, Referee> {
         lock(&self.referee)
+    }
+
+    pub(super) fn webhooks(&self) -> MutexGuard<'_, Webhooks> {
+        lock(&self.webhooks)
     }
 }

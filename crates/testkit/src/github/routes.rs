@@ -9,7 +9,7 @@ use super::hub::Hub;
 use super::referee::Kind;
 use super::referee::Kind::{Content, Git, Mint, Query, Read, Write};
 use super::world::World;
-use super::{apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews};
+use super::{apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews, webhooks};
 
 /// Who answers a route.
 pub(super) enum Handler {
@@ -70,6 +70,9 @@ static ROUTES: &[Route] = &[
     now("GET", "/orgs/{org}/repos", Read, repositories::of_organization),
     now("GET", "/users/{username}/repos", Read, repositories::of_owner),
     now("GET", "/installation/repositories", Read, repositories::of_installation),
+    later("GET", "/app/hook/deliveries", Read, |c, h| Box::pin(webhooks::list(c, h))),
+    later("GET", "/app/hook/deliveries/{delivery_id}", Read, |c, h| Box::pin(webhooks::get(c, h))),
+    later("POST", "/app/hook/deliveries/{delivery_id}/attempts", Write, |c, h| Box::pin(webhooks::attempt(c, h))),
     now("GET", "/meta", Read, repositories::meta),
     now("GET", "/versions", Read, repositories::versions),
     now("GET", "/repos/{owner}/{repo}", Read, repositories::get),

@@ -33,6 +33,32 @@ struct Limit {
     paused: Option<When>,
 }
 
+/// What GitHub sent since the start, and when the last delivery of all came.
+struct Webhooks {
+    taken: bool,
+    last: Option<When>,
+    received: u64,
+    duplicates: u64,
+    refused: u64,
+    recovered: u64,
+    lost: u64,
+}
+
+impl Webhooks {
+    async fn of(site: &Site, samples: &Samples) -> Result<Self, Fault> {
+        let count = |outcome| samples.sum("ccm_webhooks_total", &[("outcome", outcome)]) as u64;
+        Ok(Self {
+            taken: site.ctx.forges.webhook_secrets.is_some(),
+            last: site.ctx.store.delivery_counts().await?.last.map(When),
+            received: count("received"),
+            duplicates: count("duplicate"),
+            refused: count("refused"),
+            recovered: count("recovered"),
+            lost: count("lost"),
+        })
+    }
+}
+
 struct Queue {
     name: &'static str,
     waiting: usize,
@@ -54,6 +80,7 @@ struct HealthPart {
     operations: Vec<Operation>,
     requests: Vec<Operation>,
     github: bool,
+    webhooks: Webhooks,
     limits: Vec<Limit>,
     cost: String,
     process: Option<ProcessRow>,
@@ -172,7 +199,8 @@ pub(super) async fn parts(site: &Arc<Site>) -> Result<Vec<Part>, Fault> {
         agents: ctx.live.all().len(),
         operations: operations(&samples),
         requests: requests(&samples),
-        github: ctx.forges.github.is_some(),
+        github: ctx.forges.github.is_some() || ctx.forges.webhook_secrets.is_some(),
+        webhooks: Webhooks::of(site, &samples).await?,
         limits: limits.collect(),
         cost: format!("${:.2}", samples.sum("ccm_agent_cost_usd_total", &[])),
         process: Process::read().map(|process| ProcessRow::of(&process, uptime)),

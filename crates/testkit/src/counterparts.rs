@@ -69,6 +69,33 @@ pub fn graphql_folder() -> PathBuf {
     folder(|name| env::var_os(name).map(PathBuf::from))
 }
 
+/// The library that judges JSON by a schema, for `require` in Node.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub fn ajv() -> PathBuf {
+    package("ajv/dist/ajv.js")
+}
+
+/// GitHub's examples of webhooks, as octokit collected them: a list of events with examples.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub fn webhook_examples() -> PathBuf {
+    package("@octokit/webhooks-examples/api.github.com/index.json")
+}
+
+/// Schemas of the bodies of webhooks: a definition for each event and action, `issues$labeled`.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub fn webhook_schemas() -> PathBuf {
+    package("@octokit/webhooks-schemas/schema.json")
+}
+
 /// The browser.
 ///
 /// # Panics

@@ -13,6 +13,7 @@ mod judged;
 mod process;
 mod script;
 mod spoken;
+mod webhooks;
 
 #[test]
 fn every_counterpart_is_installed() {
@@ -23,6 +24,9 @@ fn every_counterpart_is_installed() {
         counterparts::prism_entry(),
         counterparts::openapi(),
         counterparts::graphql_folder(),
+        counterparts::ajv(),
+        counterparts::webhook_examples(),
+        counterparts::webhook_schemas(),
         counterparts::chromium(),
         counterparts::chromedriver(),
         counterparts::bwrap(),

@@ -13,3 +13,4 @@ mod line;
 mod mortal;
 mod scan_command;
 mod story;
+mod webhooks;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use backlog::names::TaskId;
 use backlog::task::{Stage, Task};
 use backlog::time::Clock;
+use forge::github::webhook::Secrets;
 use forge::github::{GitHub, GitHubConfig, Limits, Sleep};
 use pipeline::driver::Driver;
 use pipeline::ledger::StoreLedger;
@@ -35,6 +36,9 @@ pub const SOURCE: &str =
 pub const POLICY: &str = "checks = [\"sh check.sh\"]\n";
 /// Passes when the source no longer says TODO.
 pub const CHECK: &str = "set -e\ntest -f app.py\n! grep -q BROKEN app.py\n";
+
+/// What GitHub signs its webhooks with.
+pub const WEBHOOK_SECRET: &str = "a secret of both";
 
 /// Lets the client's paces pass on the story's own clock.
 struct ClockSleep(Arc<TestClock>);
@@ -113,6 +117,18 @@ impl Story {
             }
         }
         panic!("still moving after {ROUNDS} rounds:\n{}", self.everything().await);
+    }
+
+    /// Activates once what is due or was asked for.
+    pub async fn step(&self) {
+        self.driver.step(&self.ctx).await;
+    }
+
+    /// From now on the service looks by itself only once a day.
+    pub async fn looks_once_a_day(&mut self) {
+        self.settings.limits.poll_seconds = 86_400;
+        self.settings.limits.scan_seconds = 86_400;
+        self.restart().await;
     }
 
     /// Lets time pass, then settles.
@@ -287,7 +303,11 @@ async fn context(
     let gateway = gateway::Gateway::new(gateway::GatewayConfig::new(upstream, None)).unwrap();
     let clock: Arc<dyn Clock> = clock.clone();
     let paths = Paths { data: dir.path().join("data"), program: env!("CARGO_BIN_EXE_ccm").into() };
-    let forges = Forges { github: Some(Arc::new(forge)), ..Forges::default() };
+    let forges = Forges {
+        github: Some(Arc::new(forge)),
+        webhook_secrets: Secrets::new(WEBHOOK_SECRET.into(), None),
+        ..Forges::default()
+    };
     let sandbox = runner::Kind::Bubblewrap.sandbox().into();
     let git = git::Git::new("git".into());
     Context::new(store, forges, git, clock, gateway, sandbox, paths, format!("story:-{n}"), settings).unwrap()

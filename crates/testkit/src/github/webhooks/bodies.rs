@@ -36,6 +36,7 @@ fn call(base: &str, now: Timestamp) -> Call {
         body: Value::Null,
         params: Vec::new(),
         actor: None,
+        account: String::new(),
         now,
         base: base.to_owned(),
         elsewhere: String::new(),
@@ -109,12 +110,14 @@ pub(super) fn of_issue(base: &str, world: &World, at: usize, now: Timestamp, iss
     };
     // Events of reviews have the short form.
     let details = Some(&details).filter(|_| event == "pull_request");
-    let object = pruned(render::pull(&call(base, now), world, at, issue, pull, details));
-    if event == "pull_request" {
-        json!({"number": issue.number, "pull_request": object})
-    } else {
-        json!({"pull_request": object})
+    let mut object = pruned(render::pull(&call(base, now), world, at, issue, pull, details));
+    if event != "pull_request" {
+        return json!({"pull_request": object});
     }
+    for side in ["head", "base"] {
+        object[side]["repo"]["custom_properties"] = json!({});
+    }
+    json!({"number": issue.number, "pull_request": object})
 }
 
 pub(super) fn of_comment(base: &str, repo: &Repository, issue: &Issue, comment: &Comment) -> Value {

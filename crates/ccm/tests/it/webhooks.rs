@@ -1,0 +1,170 @@
+//! What GitHub tells, and what it does not: the service behind its own door, with all that may happen on the way.
+
+use std::time::Duration;
+
+use backlog::task::Stage;
+use pipeline::{Nudge, news};
+use testkit::github::Mishap;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::story::{SOURCE, Story, WEBHOOK_SECRET};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A story whose service looks by itself only once a day, with one proposal, and the GitHub of which tells it
+/// everything from now on.
+async fn told() -> Story {
+    let mut t = Story::start().await;
+    t.looks_once_a_day().await;
+    t.settle().await;
+    listen(&t).await;
+    t
+}
+
+/// Opens the door of the service that runs now.
+async fn listen(t: &Story) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let metrics = web::metrics::install().unwrap();
+    let site = web::Site::new(t.ctx.clone(), "token", "ada".to_owned(), metrics, address.clone()).await.unwrap();
+    tokio::spawn(web::serve(site, listener, CancellationToken::new()));
+    t.github.app_hook(&format!("{address}/webhooks/github"), WEBHOOK_SECRET, 1);
+}
+
+/// What the deliveries that came so far ask for.
+async fn asked(t: &Story) -> Vec<Nudge> {
+    news::take_in(&t.ctx).await.unwrap();
+    t.ctx.nudges.take().into_values().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r48_an_event_is_a_hint_and_the_state_is_fetched() {
+    let t = told().await;
+    t.github.comment(1, "maintainer", "/ccm approve");
+    t.step().await;
+    assert_eq!(t.stage().await, Stage::Proposed, "nobody told of it yet");
+    assert_eq!(t.github.deliver_all().await, [202]);
+    t.step().await;
+    assert_eq!(t.stage().await, Stage::Approved);
+    t.settle().await;
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r48_what_an_event_says_decides_nothing() {
+    let t = told().await;
+    // Rightly signed, and the comment in it was never written.
+    let body = r#"{"action": "created", "repository": {"full_name": "me/app"}, "sender": {"id": 1},
+        "issue": {"number": 1}, "comment": {"id": 1, "body": "/ccm approve", "user": {"login": "maintainer"}}}"#;
+    assert_eq!(t.github.deliver_text("issue_comment", body).await, 202);
+    t.step().await;
+    assert_eq!(t.stage().await, Stage::Proposed);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r48_a_push_has_the_code_read_at_once() {
+    let t = told().await;
+    let more = format!("{SOURCE}\n\ndef part(name):\n    # TODO: say goodbye\n    return name\n");
+    t.github.commit("me/app", "Part", &[("app.py", &more)]).await;
+    t.step().await;
+    assert_eq!(t.tasks().await.len(), 1, "nobody told of it yet");
+    t.github.deliver_all().await;
+    t.step().await;
+    assert_eq!(t.tasks().await.len(), 2);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_about_the_installation_reads_the_list_of_repositories() {
+    let t = told().await;
+    t.github.repo("me/two").await;
+    t.github.deliver_all().await;
+    t.step().await;
+    let watched = t.ctx.store.repositories().await.unwrap();
+    assert!(watched.iter().any(|repository| repository.name.as_str() == "me/two"), "{watched:?}");
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r47_what_was_stored_before_a_crash_is_taken_up_once_after_it() {
+    let mut t = told().await;
+    t.github.deliveries_suffer(Mishap::Twice, 1);
+    t.github.comment(1, "maintainer", "/ccm approve");
+    assert_eq!(t.github.deliver_all().await, [202, 202]);
+    // Nobody was nudged yet when the process dies.
+    t.restart().await;
+    assert_eq!(asked(&t).await, [Nudge::Work]);
+    t.restart().await;
+    listen(&t).await;
+    t.github.deliver_again(t.github.deliveries()[0].id).await;
+    assert_eq!(asked(&t).await, []);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f52_an_event_that_is_twenty_minutes_late_changes_nothing() {
+    let t = told().await;
+    t.github.deliveries_suffer(Mishap::Late(MINUTE * 20), 1);
+    t.github.open_issue("outsider", "One", "");
+    assert_eq!(t.github.deliver_all().await.len(), 0);
+    t.github.deliveries_recover();
+    t.clock.advance(MINUTE);
+    // Edited before it was opened, as far as we hear.
+    t.github.edit_issue(2, "outsider", Some("Two"), None);
+    assert_eq!(t.github.deliver_all().await, [202]);
+    assert_eq!(asked(&t).await, [Nudge::Work]);
+    t.clock.advance(MINUTE * 20);
+    assert_eq!(t.github.deliver_all().await, [202]);
+    assert_eq!(asked(&t).await, []);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f52_what_comes_backwards_ends_the_same() {
+    let t = told().await;
+    t.github.deliver_backwards(true);
+    t.github.comment(1, "maintainer", "/ccm reject");
+    t.github.comment(1, "outsider", "Why?");
+    t.github.label(1, "bug", "outsider");
+    assert_eq!(t.github.deliver_all().await, [202, 202, 202]);
+    t.step().await;
+    assert_eq!(t.stage().await, Stage::Rejected);
+    t.settle().await;
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f57_what_we_did_ourselves_is_ignored() {
+    let mut t = Story::start().await;
+    t.looks_once_a_day().await;
+    listen(&t).await;
+    t.settle().await;
+    assert_eq!(t.stage().await, Stage::Proposed);
+    let told = t.github.deliver_all().await;
+    assert!(!told.is_empty() && told.iter().all(|status| *status == 202), "{told:?}");
+    assert!(t.github.deliveries().iter().any(|delivery| delivery.event == "issues"));
+    assert_eq!(asked(&t).await, []);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f56_what_github_never_tells_is_found_within_65_minutes() {
+    let t = told().await;
+    t.step().await;
+    t.github.deliveries_suffer(Mishap::NeverProduced, 1);
+    t.github.comment(1, "maintainer", "/ccm approve");
+    assert_eq!(t.github.deliver_all().await.len(), 0);
+    assert_eq!(t.github.deliveries().len(), 0, "it is in no list");
+    let mut minutes = 0;
+    while t.stage().await == Stage::Proposed {
+        minutes += 5;
+        assert!(minutes <= 65, "not found in {minutes} minutes");
+        t.clock.advance(MINUTE * 5);
+        t.step().await;
+    }
+    assert!(minutes > 5, "it would have been found without the sweep");
+    t.settle().await;
+    t.end().await;
+}

@@ -9,7 +9,9 @@ use super::hub::Hub;
 use super::referee::Kind;
 use super::referee::Kind::{Content, Git, Mint, Query, Read, Write};
 use super::world::World;
-use super::{apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews, webhooks};
+use super::{
+    apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews, webhooks,
+};
 
 /// Who answers a route.
 pub(super) enum Handler {

@@ -37,6 +37,8 @@ fn call(base: &str, now: Timestamp) -> Call {
         params: Vec::new(),
         actor: None,
         account: String::new(),
+        app: None,
+        grant: None,
         now,
         base: base.to_owned(),
         elsewhere: String::new(),

@@ -46,7 +46,7 @@ use crate::{
 use changes::Queries;
 use client::{Account, Client, Failure};
 use governor::RealSleep;
-pub use governor::{Limits, Sleep};
+pub use governor::{Limits, Sleep, urgent};
 use graphql::Batches;
 use repositories::Selection;
 use wire::Wire;

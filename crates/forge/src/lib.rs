@@ -24,6 +24,8 @@ use backlog::task::{IssueLink, Pull};
 use backlog::time::Timestamp;
 use secrecy::SecretString;
 
+pub use github::urgent;
+
 /// What callers branch on.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgeError {
@@ -221,19 +223,27 @@ pub struct PullDraft {
     pub draft: bool,
 }
 
-/// One limit of the code host, for the health page and metrics.
+/// One limit of the code host, or one that the client sets itself, for the health page and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitView {
-    /// The resource: `core`, `search`, …
+    /// Whose limit: a user, an installation or an App.
+    pub actor: String,
+    /// What is counted: a resource of the host (`core`, `search`, …), or what the client counts itself:
+    /// `points-minute` and `graphql-points-minute`, `work-ms-minute` and `graphql-work-ms-minute` (milliseconds of
+    /// response time), `concurrency`, `content-minute`, `content` and `pulls` (both an hour).
     pub resource: String,
-    /// How many calls a window has.
+    /// How much a window has, of which this process has its share.
     pub limit: u64,
-    /// How many are left.
+    /// How much is left.
     pub remaining: u64,
     /// When the window ends.
     pub reset_at: Timestamp,
     /// Until when nothing is sent, if so.
     pub paused_until: Option<Timestamp>,
+    /// Why it is paused.
+    pub reason: Option<String>,
+    /// How many processes share it.
+    pub members: usize,
 }
 
 /// A delivery that a code host could not bring.

@@ -22,7 +22,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::conditional::{Condition, Flights};
-use super::governor::{Governor, Permit, Traffic};
+use super::governor::{Ask, Governor, Permit, Resource, Traffic};
 use super::limit::classify;
 use super::model::{ErrorBody, User};
 use super::wire::Wire;
@@ -213,7 +213,7 @@ impl Client {
     pub(super) async fn read(&self, url: Url, condition: Option<&Condition>) -> Result<Answer, Failure> {
         let (mut url, mut hops, mut tries) = (url, 0, 0);
         loop {
-            let permit = self.governor.admit(Traffic::Read).await?;
+            let permit = self.governor.admit(Ask::of(Traffic::Read, Resource::of_path(url.path()))).await?;
             let answer = match self.exchange(&permit, Method::GET, &url, None, condition).await {
                 Err(Failure::NotSent(why) | Failure::Ambiguous(why)) => {
                     drop(permit);
@@ -252,13 +252,14 @@ impl Client {
     /// One write that may be repeated without harm.
     pub(super) async fn edit(
         &self,
-        traffic: Traffic,
+        ask: impl Into<Ask>,
         method: Method,
         url: &Url,
         body: Option<&serde_json::Value>,
     ) -> Result<Answer, Failure> {
+        let ask = ask.into();
         self.account().await?;
-        let permit = self.governor.admit(traffic).await?;
+        let permit = self.governor.admit(ask).await?;
         self.send(&permit, method, url, body).await
     }
 
@@ -295,18 +296,23 @@ impl Client {
             "conditional" => conditional)
         .increment(1);
         metrics::histogram!("ccm_github_request_duration_seconds").record(started.elapsed().as_secs_f64());
+        if matches!(got, Err(Failure::NotSent(_) | Failure::Ambiguous(_))) {
+            self.governor.stumbled(permit, None);
+        }
         self.judge(permit, got?).await
     }
 
     /// What an answer means: limits go to the governor, refusals and failures become errors.
     async fn judge(&self, permit: &Permit, answer: Answer) -> Result<Answer, Failure> {
-        self.governor.observe(answer.status, &answer.headers).await?;
+        self.governor.observe(permit, answer.status, &answer.headers).await?;
         self.wire.routes.observe(&answer);
-        if let Some(limit) = classify(answer.status, &answer.headers, &answer.body, self.wire.clock.now()) {
-            let until = self.governor.limited(limit, &answer.headers, permit).await?;
-            return Err(Failure::Limited { until });
+        let now = self.wire.clock.now();
+        if let Some(limit) = classify(answer.status, &answer.headers, &answer.body, permit.is_graphql(), now) {
+            let (until, one_too_many) = self.governor.limited(limit, &answer.headers, permit).await?;
+            return Err(if one_too_many { given_up(answer.what) } else { Failure::Limited { until } });
         }
         if answer.status.is_server_error() {
+            self.governor.stumbled(permit, Some(answer.status));
             return Err(Failure::Ambiguous(format!("{} was answered with {}", answer.what, answer.status.as_u16())));
         }
         self.governor.succeeded(permit).await?;
@@ -345,6 +351,13 @@ impl Client {
         }
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
+}
+
+/// What a request ends with that met one secondary limit too many (R9).
+fn given_up(what: String) -> Failure {
+    let said = "GitHub's secondary limit was met five times in a row; lower the pace under [github.limits], or look \
+        whether something else uses the same account";
+    Failure::Refused(Refusal { status: StatusCode::FORBIDDEN, what, said: said.to_owned(), needs: None })
 }
 
 fn is_redirect(status: StatusCode) -> bool {

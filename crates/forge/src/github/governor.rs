@@ -1,94 +1,93 @@
 //! Every limit of GitHub in one place.
 //!
-//! **Definition.** No request leaves without a [`Permit`]. There is one governor per actor (a user of one GitHub
-//! server); pauses belong to the actor, not to the token or the request that met them.
+//! **Definition.** No request leaves without a [`Permit`]. There is one governor per actor and process; what the
+//! processes on one database send together stays within one actor's limits. An actor is a user, an installation or an
+//! App of one host, never a token.
 //!
-//! **Wanted properties.** A limit answer silences everything it speaks about, exactly as long as it says; a refusal
-//! that is no limit silences nothing; pauses and the content windows survive a restart; writes are serial and spaced.
+//! **Wanted properties.**
+//! - A limit answer silences everything it speaks about, in every process, exactly as long as it says; a refusal that
+//!   is no limit silences nothing. Pauses and the windows of content survive a restart.
+//! - Writes of an actor are serial and spaced, whichever process sends them.
+//! - Fast while nothing is wrong: one process alone is admitted without touching the ledger, but for one write every
+//!   two seconds.
+//! - Whoever goes away while waiting or sending leaves no slot, gate, probe or place behind.
 //!
-//! **Design.** `limit` turns an answer into a [`Limit`] without any state; [`Governor::limited`] applies it. Waits up to [`Limits::patience`] are slept here, longer ones return [`Failure::Limited`] at once. The clock
-//! decides about pauses and windows; sleeping goes through [`Sleep`], so that a test can let virtual time pass.
+//! **Design.** `limit` turns an answer into a limit without any state; [`Governor::limited`] applies it.
+//! - `pools` is what one process counts for itself: buckets by resource, points, work time, concurrency. With `n`
+//!   processes each takes one `n`th of it.
+//! - `record` is what they share, changed by compare-and-swap (`kept`): who sends, doors that a limit closed, the write
+//!   gate, merges, mints. The voice of a bot identity has a record of its own, because GitHub counts content for an App
+//!   over all its installations.
+//! - A *door* that a limit closed opens for one probe; after it the rate doubles every ten seconds.
+//! - Who may not go stands in a `line`. Only the first of a lane looks; everybody else costs nothing.
 //!
-//! **Known races.** Requests in flight when a pause begins finish; their own limit answers do not escalate it.
-//! Two processes with one token do not see each other's windows: run one service per credential.
+//! Waits up to [`Limits::patience`] are slept here, longer ones return [`Failure::Limited`] at once. Waiting for a slot
+//! or for a probe has no such bound: a request under way ends. The clock decides about pauses and windows; sleeping goes
+//! through [`Sleep`], so that a test can let virtual time pass.
+//!
+//! **The protocol of several processes.** A process that wants to send writes itself into the record for ten seconds.
+//! With its name it writes what it used in the last minute and a fifth more; before it uses more than that it writes
+//! again. If another is there that believes itself alone, the newcomer waits until that one must have read the record
+//! again. From then on all read it before each admission. What the others used in the last minute above their new
+//! shares is taken from the newcomer's, so that no minute holds more than one actor's budget. A process that died or left
+//! keeps its share for a minute, because what it used counts as long.
+//!
+//! **Known races.** Requests in flight when a pause begins finish; their own limit answers do not escalate it. Between
+//! the look at the record and the start of a request another process may meet a limit: that one request goes out, as if
+//! it had been in flight. A gate or probe whose process died is free again when its time is over, at the latest after
+//! [`Limits::request_timeout`] and ten seconds. Work time is known when a request ends, so those under way may carry a
+//! process above what it wrote; the defaults leave half of what GitHub allows for that.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+mod answers;
+mod ask;
+mod attend;
+mod book;
+mod breaker;
+mod kept;
+mod limits;
+mod line;
+mod pools;
+mod record;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backlog::names::RepoName;
 use backlog::time::{Clock, Timestamp};
-use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use super::client::Failure;
-use super::limit::{Limit, epoch, number, text_of};
-use crate::{Ledger, LedgerError, LimitView};
+use crate::{Ledger, LedgerError};
+pub use ask::urgent;
+pub(super) use ask::{Ask, Priority, Resource, Traffic};
+pub(super) use breaker::Breaker;
+use kept::Kept;
+pub use limits::Limits;
+use line::{Lane, Line, Place};
+use pools::{Pools, Room, Usage};
+use record::{Passage, Record, Voice, opens};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// The first pause after a secondary limit without a number (R9) and how often it doubles.
+/// The first pause after a secondary limit without a number (R9); it doubles until the last.
 const SECONDARY: Duration = MINUTE;
-const SECONDARY_DOUBLINGS: u32 = 4;
-/// The first closing of content creation (R12) and its longest.
+const STRIKES: u32 = 5;
+/// The first closing of content creation (R12) and how often it doubles.
 const CONTENT_CLOSED: Duration = Duration::from_secs(15 * 60);
-const SPACE: &str = "github-governor";
-/// What a server that does not name its resource means.
-const CORE: &str = "core";
+const CONTENT_DOUBLINGS: u32 = 2;
 /// How many resources are told apart.
 const RESOURCES: usize = 32;
-
-/// The paces that the client keeps. The defaults stay well below what GitHub publishes; lower is always fine.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Requests under way at once, 1 to 100.
-    pub concurrency: usize,
-    /// From the start of one write to the start of the next.
-    pub write_spacing: Duration,
-    /// The same for a write that notifies people.
-    pub notice_spacing: Duration,
-    /// Points a minute: a read is one, a write five.
-    pub points_per_minute: u64,
-    /// Issues, comments, pull requests and merges a minute.
-    pub content_per_minute: usize,
-    /// Issues, comments, pull requests and merges an hour.
-    pub content_per_hour: usize,
-    /// Pull requests an hour.
-    pub pulls_per_hour: usize,
-    /// Waits up to this are slept; longer ones are returned as `Limited`.
-    pub patience: Duration,
-    /// For one request from start to end, body included. GitHub itself gives up after 10 s.
-    pub request_timeout: Duration,
-    /// For a connection.
-    pub connect_timeout: Duration,
-    /// The longest body, in bytes.
-    pub body_bytes: usize,
-    /// How often a read is tried.
-    pub tries: u32,
-    /// The unit of the growing, random delay between tries of a read.
-    pub backoff: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            concurrency: 10,
-            write_spacing: Duration::from_secs(1),
-            notice_spacing: Duration::from_secs(3),
-            points_per_minute: 450,
-            content_per_minute: 40,
-            content_per_hour: 300,
-            pulls_per_hour: 60,
-            patience: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(20),
-            connect_timeout: Duration::from_secs(5),
-            body_bytes: 32 << 20,
-            tries: 4,
-            backoff: Duration::from_secs(1),
-        }
-    }
-}
+/// The scope of the whole actor.
+const ACTOR: &str = "";
+/// How often a process alone reads the record, and how long a newcomer waits for it.
+const READ_EVERY: Duration = Duration::from_secs(2);
+const NOTICED_AFTER: Duration = Duration::from_millis(2_500);
+/// How soon one looks again at what another process holds.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How the client lets time pass.
 #[async_trait]
@@ -107,400 +106,308 @@ impl Sleep for RealSleep {
     }
 }
 
-/// What a request is to the limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Traffic {
-    /// Looks.
-    Read,
-    /// Changes something without telling anybody.
-    Edit,
-    /// Tells people: counts as content.
-    Notice,
-    /// As [`Traffic::Notice`], for a new pull request.
-    NewPull,
-}
-
-impl Traffic {
-    fn points(self) -> u64 {
-        if self == Self::Read { 1 } else { 5 }
-    }
-
-    fn is_content(self) -> bool {
-        matches!(self, Self::Notice | Self::NewPull)
-    }
-}
-
 /// A random part of `most`.
 pub(super) fn random_part(most: Duration) -> Duration {
     let random = getrandom::u32().unwrap_or(u32::MAX / 2);
     most.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
-#[derive(Clone, Debug, Default)]
-struct Bucket {
-    limit: u64,
-    remaining: u64,
-    reset_at: Timestamp,
+/// What this process knows for itself.
+struct Local {
+    pools: Pools,
+    line: Line,
+    /// One write of this process is under way.
+    writing: bool,
+    last_write: Timestamp,
+    last_notice: Timestamp,
+    merges: BTreeMap<RepoName, Timestamp>,
+    /// The next start while the actor's door is half open.
+    ramp_next: Timestamp,
+    /// We are in the record until then, believing ourselves alone or not, and read it last then.
+    lease: Timestamp,
+    alone: bool,
+    read_at: Timestamp,
+    /// The others know of us from then on.
+    known_at: Timestamp,
+    /// What the others used before they knew of us is not taken into account yet.
+    owing: bool,
+    /// What the record says that we may have used.
+    declared: Usage,
 }
 
-/// What survives a restart.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Memory {
-    pause_until: Timestamp,
-    secondary: u32,
-    content_until: Timestamp,
-    content_closings: u32,
-    closed: BTreeMap<String, Timestamp>,
-    content: VecDeque<Timestamp>,
-    pulls: VecDeque<Timestamp>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    memory: Memory,
-    buckets: BTreeMap<String, Bucket>,
-    points: VecDeque<(Timestamp, u64)>,
-    last_limit: Timestamp,
-    probing: bool,
-    last_write: Option<Timestamp>,
-    last_notice: Option<Timestamp>,
-    keys: Vec<String>,
-}
-
-/// See the module.
-pub(super) struct Governor {
+struct Inner {
     limits: Limits,
-    slots: Arc<Semaphore>,
-    writing: Arc<tokio::sync::Mutex<()>>,
-    state: Mutex<State>,
-    ledger: Arc<dyn Ledger>,
+    me: String,
+    numbers: AtomicU64,
+    local: Mutex<Local>,
+    record: Kept<Record>,
+    voice: Kept<Voice>,
+    /// Writing ourselves into the record, one at a time.
+    attending: tokio::sync::Mutex<()>,
+    breaker: Arc<Breaker>,
     clock: Arc<dyn Clock>,
     sleep: Arc<dyn Sleep>,
 }
 
+/// See the module.
+pub(super) struct Governor(Arc<Inner>);
+
+impl Drop for Governor {
+    fn drop(&mut self) {
+        let inner = Arc::clone(&self.0);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && inner.local().lease > Timestamp::default()
+        {
+            runtime.spawn(async move { inner.depart().await });
+        }
+    }
+}
+
 /// Leave to send one request. Holds its slot, and for a write the actor's one write gate, until it is dropped.
 pub(super) struct Permit {
+    inner: Arc<Inner>,
     pub(super) traffic: Traffic,
+    resource: Resource,
+    repository: Option<RepoName>,
     granted_at: Timestamp,
-    _slots: OwnedSemaphorePermit,
-    _gate: Option<OwnedMutexGuard<()>>,
+    number: u64,
+    /// Scopes that this request is the probe of.
+    probes: Vec<String>,
+    gate: bool,
+    /// Whether its answer was dealt with.
+    ended: AtomicBool,
+    refused: AtomicBool,
+}
+
+impl Permit {
+    /// Whether it is for GraphQL.
+    pub(super) fn is_graphql(&self) -> bool {
+        self.resource == Resource::Graphql
+    }
+
+    /// The request is over: books its work, once.
+    fn end(&self) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            let (now, mut local) = (self.inner.clock.now(), self.inner.local());
+            local.pools.end(self.resource, self.granted_at, now);
+            local.line.ring();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.end();
+        let now = self.inner.clock.now();
+        let merged = (self.traffic == Traffic::Merge && self.gate && !self.refused.load(Ordering::Relaxed))
+            .then(|| self.repository.take())
+            .flatten();
+        {
+            let mut local = self.inner.local();
+            if self.traffic.is_write() {
+                local.writing = false;
+            }
+            if let Some(repository) = &merged {
+                local.merges.retain(|_, at| now.since(*at) < HOUR);
+                local.merges.insert(repository.clone(), self.granted_at);
+            }
+            local.line.ring();
+        }
+        let probes = std::mem::take(&mut self.probes);
+        if !self.gate && probes.is_empty() {
+            return;
+        }
+        // Without a runtime the hold ends with its time.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (inner, number, at) = (Arc::clone(&self.inner), self.number, self.granted_at);
+            runtime.spawn(async move { inner.give_back(number, at, &probes, merged).await });
+        }
+    }
+}
+
+/// A place in the line; left when dropped.
+struct Standing<'a> {
+    inner: &'a Inner,
+    lane: Lane,
+    place: Place,
+    bell: Arc<Notify>,
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        self.inner.local().line.leave(self.lane, self.place);
+    }
+}
+
+/// What a look at everything gives.
+enum Entry {
+    Go(Permit),
+    /// Not before then.
+    At(Timestamp),
+    /// When the bell rings.
+    Bell,
 }
 
 impl Governor {
-    pub(super) fn new(limits: Limits, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, sleep: Arc<dyn Sleep>) -> Self {
-        let slots = Arc::new(Semaphore::new(limits.concurrency.clamp(1, 100)));
-        Self { limits, slots, writing: Arc::default(), state: Mutex::default(), ledger, clock, sleep }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    pub(super) fn new(
+        limits: Limits,
+        ledger: Arc<dyn Ledger>,
+        breaker: Arc<Breaker>,
+        clock: Arc<dyn Clock>,
+        sleep: Arc<dyn Sleep>,
+    ) -> Self {
+        let limits = limits.sane();
+        let me = format!("{:016x}", getrandom::u64().unwrap_or_else(|_| std::process::id().into()));
+        let local = Mutex::new(Local {
+            pools: Pools::new(&limits),
+            line: Line::default(),
+            writing: false,
+            last_write: Timestamp::default(),
+            last_notice: Timestamp::default(),
+            merges: BTreeMap::new(),
+            ramp_next: Timestamp::default(),
+            lease: Timestamp::default(),
+            alone: true,
+            read_at: Timestamp::default(),
+            known_at: Timestamp::default(),
+            owing: false,
+            declared: Usage::default(),
+        });
+        // Until it is known whose it is, nobody shares it.
+        let (record, voice) = (format!("nobody:{me}"), format!("voice:nobody:{me}"));
+        let record = Kept::new(Arc::clone(&ledger), record);
+        let voice = Kept::new(ledger, voice);
+        let (attending, numbers) = (tokio::sync::Mutex::default(), AtomicU64::new(1));
+        Self(Arc::new(Inner { limits, me, numbers, local, record, voice, attending, breaker, clock, sleep }))
     }
 
     /// Takes over what was remembered under `key` and remembers under it from now on. The key is the actor, or the
-    /// hash of the token until the actor is known.
+    /// hash of the token until the actor is known; then the token's record leads to the actor's from the next start on.
     pub(super) async fn remember_under(&self, key: String) -> Result<(), LedgerError> {
-        let stored = self.ledger.recall(SPACE, &key).await?;
-        let stored: Memory = stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let mut state = self.state();
-        if stored.pause_until > self.clock.now() {
-            state.probing = true;
-        }
-        state.memory.take_over(stored);
-        state.keys.push(key);
-        Ok(())
+        self.speak_as(&format!("voice:{key}"));
+        self.0.move_to(key).await
     }
 
-    async fn save(&self) -> Result<(), LedgerError> {
-        let (keys, text) = {
-            let state = self.state();
-            (state.keys.clone(), serde_json::to_string(&state.memory).map_err(|error| LedgerError(error.to_string()))?)
-        };
-        for key in keys {
-            self.ledger.remember(SPACE, &key, &text, None).await?;
-        }
-        Ok(())
+    /// Counts content under this bot identity, after [`Governor::remember_under`].
+    pub(super) fn speak_as(&self, voice: &str) {
+        self.0.voice.go_to(voice);
     }
 
     /// Waits for a short while, or says until when to wait.
-    pub(super) async fn admit(&self, traffic: Traffic) -> Result<Permit, Failure> {
-        let gate = if traffic == Traffic::Read { None } else { Some(Arc::clone(&self.writing).lock_owned().await) };
-        // After a pause one request goes alone and tells whether the others may follow (R15).
-        let probing = self.state().probing;
-        let wanted = if probing { self.limits.concurrency.clamp(1, 100) } else { 1 };
-        let wanted = u32::try_from(wanted).unwrap_or(1);
-        let slots = Arc::clone(&self.slots).acquire_many_owned(wanted).await.expect("the slots are never closed");
-        let spacing = self.spacing(traffic);
-        if !spacing.is_zero() {
-            self.sleep.sleep(spacing).await;
-        }
-        let open_at = self.open_at(traffic);
-        let wait = open_at.since(self.clock.now());
-        if wait > self.limits.patience {
-            return Err(Failure::Limited { until: open_at });
-        }
-        if !wait.is_zero() {
-            self.sleep.sleep(wait).await;
-            let open_at = self.open_at(traffic);
-            if open_at > self.clock.now() {
-                return Err(Failure::Limited { until: open_at });
+    pub(super) async fn admit(&self, ask: impl Into<Ask>) -> Result<Permit, Failure> {
+        let (ask, inner) = (ask.into(), &*self.0);
+        let mut standing: Option<Standing<'_>> = None;
+        loop {
+            inner.attend().await?;
+            let until = match Inner::enter(&self.0, &ask, standing.as_ref().map(|standing| standing.place)) {
+                Entry::Go(permit) => match inner.commit(permit, &ask).await? {
+                    Ok(permit) => return Ok(permit),
+                    Err(until) => Some(until),
+                },
+                Entry::At(until) => Some(until),
+                Entry::Bell => None,
+            };
+            let now = inner.clock.now();
+            if let Some(until) = until.filter(|until| until.since(now) > inner.limits.patience) {
+                return Err(Failure::Limited { until });
             }
-        }
-        let granted_at = self.clock.now();
-        self.book(traffic, granted_at);
-        if traffic.is_content() {
-            self.save().await.map_err(Failure::Memory)?;
-        }
-        Ok(Permit { traffic, granted_at, _slots: slots, _gate: gate })
-    }
-
-    /// How long this write keeps its distance from the one before (R19).
-    fn spacing(&self, traffic: Traffic) -> Duration {
-        if traffic == Traffic::Read {
-            return Duration::ZERO;
-        }
-        let (state, now) = (self.state(), self.clock.now());
-        let rest = |last: Option<Timestamp>, distance: Duration| {
-            last.map_or(Duration::ZERO, |at| at.plus(distance).since(now).min(distance))
-        };
-        let notice =
-            if traffic.is_content() { rest(state.last_notice, self.limits.notice_spacing) } else { Duration::ZERO };
-        notice.max(rest(state.last_write, self.limits.write_spacing))
-    }
-
-    /// When such a request may be sent; in the past when now.
-    fn open_at(&self, traffic: Traffic) -> Timestamp {
-        let now = self.clock.now();
-        let mut state = self.state();
-        let memory = &state.memory;
-        // All our calls draw on one resource, whatever a server calls it.
-        let mut at = memory.closed.values().copied().fold(memory.pause_until, Timestamp::max);
-        if traffic.is_content() {
-            at = at
-                .max(memory.content_until)
-                .max(opens(&memory.content, self.limits.content_per_minute, MINUTE))
-                .max(opens(&memory.content, self.limits.content_per_hour, HOUR));
-        }
-        if traffic == Traffic::NewPull {
-            at = at.max(opens(&memory.pulls, self.limits.pulls_per_hour, HOUR));
-        }
-        while state.points.front().is_some_and(|(at, _)| now.since(*at) >= MINUTE) {
-            state.points.pop_front();
-        }
-        let mut used: u64 = state.points.iter().map(|(_, points)| points).sum();
-        for (sent, points) in &state.points {
-            if used + traffic.points() <= self.limits.points_per_minute {
-                break;
+            if standing.is_none() {
+                standing = Some(inner.join(&ask, now)?);
+                // Whatever changed between the look and the place in the line rang no bell for us.
+                continue;
             }
-            used -= points;
-            at = at.max(sent.plus(MINUTE));
-        }
-        at
-    }
-
-    fn book(&self, traffic: Traffic, now: Timestamp) {
-        let mut state = self.state();
-        state.points.push_back((now, traffic.points()));
-        if traffic != Traffic::Read {
-            state.last_write = Some(now);
-        }
-        if traffic.is_content() {
-            state.last_notice = Some(now);
-            book(&mut state.memory.content, now);
-        }
-        if traffic == Traffic::NewPull {
-            book(&mut state.memory.pulls, now);
-        }
-    }
-
-    /// Reads the limit headers of any answer (R3, R6).
-    pub(super) async fn observe(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), LedgerError> {
-        let (Some(remaining), Some(reset)) =
-            (number(headers, "x-ratelimit-remaining"), number(headers, "x-ratelimit-reset"))
-        else {
-            return Ok(());
-        };
-        let resource: String = text_of(headers, "x-ratelimit-resource").unwrap_or(CORE).chars().take(40).collect();
-        let (limit, reset_at) = (number(headers, "x-ratelimit-limit").unwrap_or(remaining), epoch(reset));
-        let closes = {
-            let mut state = self.state();
-            if state.buckets.len() >= RESOURCES && !state.buckets.contains_key(&resource) {
-                return Ok(());
+            let bell = standing.as_ref().map(|standing| &standing.bell).expect("we stand in line");
+            match until {
+                Some(until) => tokio::select! {
+                    () = bell.notified() => {}
+                    () = inner.sleep.sleep(until.since(now).max(Duration::from_millis(1))) => {}
+                },
+                None => bell.notified().await,
             }
-            let bucket = state.buckets.entry(resource.clone()).or_default();
-            // A refusal is never out of date.
-            if reset_at > bucket.reset_at || (remaining == 0 && status.is_client_error()) {
-                *bucket = Bucket { limit, remaining, reset_at };
-            } else if reset_at == bucket.reset_at {
-                bucket.remaining = bucket.remaining.min(remaining);
-            }
-            metrics::gauge!("ccm_github_budget_remaining", "resource" => resource.clone()).set(remaining as f64);
-            let closes = remaining == 0 && reset_at > self.clock.now() && !status.is_client_error();
-            if closes {
-                let until = reset_at.plus(Duration::from_secs(1)).plus(random_part(Duration::from_secs(30)));
-                let closed = state.memory.closed.entry(resource).or_default();
-                *closed = (*closed).max(until);
-            }
-            closes
-        };
-        if closes { self.save().await } else { Ok(()) }
-    }
-
-    /// Applies a limit that the answer to `permit`'s request spoke about; gives the time until which it holds.
-    pub(super) async fn limited(
-        &self,
-        limit: Limit,
-        headers: &HeaderMap,
-        permit: &Permit,
-    ) -> Result<Timestamp, LedgerError> {
-        let now = self.clock.now();
-        let until = {
-            let mut state = self.state();
-            // Sent before the last limit was known: the same event, which must not escalate twice.
-            let news = permit.granted_at > state.last_limit || state.memory.pause_until <= now;
-            state.last_limit = now;
-            state.probing = true;
-            let memory = &mut state.memory;
-            match limit {
-                Limit::Pause(wait) => {
-                    memory.pause_until = memory.pause_until.max(now.plus(wait).plus(random_part(wait / 10)));
-                    memory.pause_until
-                }
-                Limit::Empty(reset) => {
-                    let resource = text_of(headers, "x-ratelimit-resource").unwrap_or(CORE).chars().take(40).collect();
-                    let closed: &mut Timestamp = memory.closed.entry(resource).or_default();
-                    *closed = (*closed).max(reset.max(now).plus(Duration::from_secs(1)));
-                    *closed
-                }
-                Limit::Secondary => {
-                    if news {
-                        let wait = SECONDARY * 2u32.pow(memory.secondary.min(SECONDARY_DOUBLINGS));
-                        memory.secondary += 1;
-                        memory.pause_until = memory.pause_until.max(now.plus(wait));
-                        if memory.secondary > SECONDARY_DOUBLINGS {
-                            tracing::error!(
-                                times = memory.secondary,
-                                "GitHub's secondary limit was met again and again; \
-                                lower the pace, or look whether something else uses the same account"
-                            );
-                        }
-                    }
-                    memory.pause_until
-                }
-                Limit::Content(wait) => {
-                    let closed =
-                        (CONTENT_CLOSED * 2u32.pow(memory.content_closings.min(2))).max(wait.unwrap_or_default());
-                    if news {
-                        memory.content_closings += 1;
-                        memory.content_until = memory.content_until.max(now.plus(closed));
-                    }
-                    memory.pause_until = memory.pause_until.max(now.plus(wait.unwrap_or(MINUTE)));
-                    if permit.traffic.is_content() { memory.content_until } else { memory.pause_until }
-                }
-            }
-        };
-        self.save().await?;
-        tracing::warn!(?limit, %until, "GitHub limits this account");
-        Ok(until)
-    }
-
-    /// A request was dealt with: when it was sent after the last limit, that is over.
-    pub(super) async fn succeeded(&self, permit: &Permit) -> Result<(), LedgerError> {
-        let changed = {
-            let mut state = self.state();
-            if permit.granted_at < state.last_limit {
-                return Ok(());
-            }
-            state.probing = false;
-            let content = permit.traffic.is_content() && state.memory.content_closings > 0;
-            if content {
-                state.memory.content_closings = 0;
-            }
-            std::mem::take(&mut state.memory.secondary) > 0 || content
-        };
-        if changed { self.save().await } else { Ok(()) }
-    }
-
-    /// Sleeps before the `n`-th repetition (from 1) of a read: a random part of 2, 4, 8 … units, at most 30 (R24).
-    pub(super) async fn back_off(&self, n: u32) {
-        let most = self.limits.backoff.saturating_mul(2u32.saturating_pow(n).min(30));
-        self.sleep.sleep(random_part(most)).await;
-    }
-
-    /// Lets time pass between steps that belong together, such as the tries of a merge.
-    pub(super) async fn rest(&self, units: u32) {
-        self.sleep.sleep(self.limits.backoff.saturating_mul(units)).await;
-    }
-
-    /// The limits as last seen.
-    pub(super) fn view(&self) -> Vec<LimitView> {
-        let now = self.clock.now();
-        let state = self.state();
-        let mut views: Vec<LimitView> = state
-            .buckets
-            .iter()
-            .map(|(resource, bucket)| {
-                let closed = state.memory.closed.get(resource).copied().unwrap_or_default();
-                let until = closed.max(state.memory.pause_until);
-                LimitView {
-                    resource: resource.clone(),
-                    limit: bucket.limit,
-                    remaining: bucket.remaining,
-                    reset_at: bucket.reset_at,
-                    paused_until: (until > now).then_some(until),
-                }
-            })
-            .collect();
-        views.push(self.content_view(&state, now));
-        views
-    }
-
-    /// Our own hourly budget of content, shown like a bucket of GitHub's.
-    fn content_view(&self, state: &State, now: Timestamp) -> LimitView {
-        let recent = state.memory.content.iter().filter(|at| now.since(**at) < HOUR);
-        let (used, limit) = (recent.clone().count() as u64, self.limits.content_per_hour as u64);
-        let until = state.memory.content_until;
-        LimitView {
-            resource: "content".to_owned(),
-            limit,
-            remaining: limit.saturating_sub(used),
-            reset_at: recent.min().map_or(now, |oldest| oldest.plus(HOUR)),
-            paused_until: (until > now).then_some(until),
         }
     }
 }
 
-impl Memory {
-    fn take_over(&mut self, stored: Self) {
-        self.pause_until = self.pause_until.max(stored.pause_until);
-        self.secondary = self.secondary.max(stored.secondary);
-        self.content_until = self.content_until.max(stored.content_until);
-        self.content_closings = self.content_closings.max(stored.content_closings);
-        for (resource, until) in stored.closed {
-            let closed = self.closed.entry(resource).or_default();
-            *closed = (*closed).max(until);
-        }
-        if self.content.len() < stored.content.len() {
-            self.content = stored.content;
-        }
-        if self.pulls.len() < stored.pulls.len() {
-            self.pulls = stored.pulls;
-        }
+impl Inner {
+    fn local(&self) -> MutexGuard<'_, Local> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// When a rolling window of this size has room for one more.
-fn opens(sent: &VecDeque<Timestamp>, most: usize, window: Duration) -> Timestamp {
-    let most = most.max(1);
-    sent.len().checked_sub(most).and_then(|at| sent.get(at)).map_or(Timestamp::default(), |at| at.plus(window))
-}
-
-/// Notes one more; what is older than an hour is forgotten.
-fn book(sent: &mut VecDeque<Timestamp>, now: Timestamp) {
-    while sent.front().is_some_and(|at| now.since(*at) >= HOUR) {
-        sent.pop_front();
+    /// Stands in line; in random order when many were stopped together.
+    fn join(&self, ask: &Ask, now: Timestamp) -> Result<Standing<'_>, Failure> {
+        let stopped = self.record.look().door.passage(now) != Passage::Open;
+        let order = stopped.then(|| getrandom::u64().unwrap_or(0));
+        let (lane, mut local) = (ask.lane(), self.local());
+        if local.line.len() >= self.limits.waiting {
+            return Err(Failure::Limited { until: now.plus(self.limits.patience) });
+        }
+        let (place, bell) = local.line.join(lane, ask.priority, order);
+        Ok(Standing { inner: self, lane, place, bell })
     }
-    sent.push_back(now);
+
+    /// Looks at everything that this process knows, and takes a slot when nothing stands against it.
+    fn enter(this: &Arc<Self>, ask: &Ask, place: Option<Place>) -> Entry {
+        let now = this.clock.now();
+        let record = this.record.look();
+        let mut local = this.local();
+        let local = &mut *local;
+        if local.line.is_behind(ask.lane(), place, ask.priority) {
+            return Entry::Bell;
+        }
+        let (members, living) = (record.sharing(now).max(1), record.living(now).max(1));
+        let mut at = local.known_at.max(this.breaker.open_until());
+        let (mut bell, mut half_open, mut probes) = (false, None, Vec::new());
+        let name = local.pools.name(ask.resource);
+        let doors = [(ACTOR, Some(&record.door)), (name, record.resources.get(name))];
+        for (scope, door) in doors.into_iter().filter_map(|(scope, door)| Some((scope, door?))) {
+            match door.passage(now) {
+                Passage::Open => {}
+                Passage::Closed(until) => at = at.max(until),
+                Passage::Probe => probes.push(scope.to_owned()),
+                Passage::Probed => at = at.max(now.plus(LOOK_AGAIN)),
+                Passage::Ramp(rate) => {
+                    at = at.max(local.ramp_next);
+                    half_open = Some(half_open.map_or(rate, |slower: f64| slower.min(rate)));
+                }
+            }
+        }
+        if ask.traffic.is_write() {
+            let gate = this.gate_at(ask, &record, local, now);
+            bell |= local.writing;
+            at = at.max(gate);
+        }
+        if ask.traffic == Traffic::Mint {
+            at = at.max(opens(&record.mints, this.limits.mints_per_hour, HOUR));
+        }
+        let reserved = if ask.priority == Priority::Urgent { 0 } else { local.line.urgent() };
+        match local.pools.room(ask, &this.limits, (members, living), reserved, now) {
+            Room::At(room) => at = at.max(room),
+            Room::WhenOneEnds => bell = true,
+        }
+        if at > now && (!bell || at.since(now) > this.limits.patience) {
+            return Entry::At(at);
+        }
+        if bell {
+            return Entry::Bell;
+        }
+        local.pools.start(ask, members, now);
+        local.writing |= ask.traffic.is_write();
+        if let Some(rate) = half_open {
+            local.ramp_next = now.plus(Duration::from_secs_f64(members as f64 / rate));
+        }
+        Entry::Go(Permit {
+            inner: Arc::clone(this),
+            traffic: ask.traffic,
+            resource: ask.resource,
+            repository: ask.repository.clone(),
+            granted_at: now,
+            number: this.numbers.fetch_add(1, Ordering::Relaxed),
+            probes,
+            gate: false,
+            ended: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+        })
+    }
 }
 
 #[cfg(test)]

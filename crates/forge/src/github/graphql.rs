@@ -13,14 +13,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use backlog::time::Timestamp;
-use http::{Method, StatusCode};
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::client::{Answer, Client, Failure};
-use super::governor::Traffic;
-use super::limit::{Limit, classify};
+use super::client::{Client, Failure};
+use super::governor::{Ask, Resource, Traffic};
 
 /// What a query was answered.
 #[derive(Debug, Default, Deserialize)]
@@ -59,19 +58,6 @@ impl Answered {
         let said = self.errors.iter().filter_map(|error| error.message.as_deref()).next().unwrap_or("nothing");
         said.chars().filter(|c| !c.is_control()).take(200).collect()
     }
-
-    /// What the errors say about limits, in the terms of REST: 403 and a text.
-    fn limit(&self, answer: &Answer, now: Timestamp) -> Option<Limit> {
-        self.errors.iter().find_map(|error| {
-            let body = json!({ "message": error.message }).to_string();
-            let limit = classify(StatusCode::FORBIDDEN, &answer.headers, body.as_bytes(), now);
-            match error.kind.as_deref() {
-                Some("RATE_LIMITED") => limit.or(Some(Limit::Secondary)),
-                // A bucket that this very answer emptied is no limit of it.
-                _ => limit.filter(|limit| !matches!(limit, Limit::Empty(_))),
-            }
-        })
-    }
 }
 
 impl Client {
@@ -80,14 +66,10 @@ impl Client {
     /// A document that GitHub refuses as a whole is [`Failure::Unexpected`].
     pub(super) async fn query(&self, document: &str, variables: &Value) -> Result<Answered, Failure> {
         self.account().await?;
-        let permit = self.governor.admit(Traffic::Read).await?;
+        let permit = self.governor.admit(Ask::of(Traffic::Read, Resource::Graphql)).await?;
         let body = json!({ "query": document, "variables": variables });
         let answer = self.send(&permit, Method::POST, &graphql_url(&self.wire.api_url), Some(&body)).await?;
         let answered: Answered = answer.json()?;
-        if let Some(limit) = answered.limit(&answer, self.wire.clock.now()) {
-            let until = self.governor.limited(limit, &answer.headers, &permit).await?;
-            return Err(Failure::Limited { until });
-        }
         if answered.data.is_none() && !answered.is_cut() {
             return Err(Failure::Unexpected(format!("the query was refused: {}", answered.says())));
         }

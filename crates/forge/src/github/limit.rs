@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backlog::time::Timestamp;
 use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 
 use super::model::ErrorBody;
 
@@ -23,8 +24,18 @@ pub(super) enum Limit {
     Content(Option<Duration>),
 }
 
-/// Whether an answer is a limit; `None` for a refusal that no waiting cures (R11).
-pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Limit> {
+/// Whether an answer is a limit; `None` for a refusal that no waiting cures (R11). `graphql` says whether it answers a
+/// GraphQL query, where a limit comes with a 200 as well (R13).
+pub(super) fn classify(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    graphql: bool,
+    now: Timestamp,
+) -> Option<Limit> {
+    if graphql && status == StatusCode::OK {
+        return in_graphql(headers, body, now);
+    }
     if status != StatusCode::FORBIDDEN && status != StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
@@ -37,15 +48,43 @@ pub(super) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now
     if let Some(wait) = wait {
         return Some(Limit::Pause(wait));
     }
-    if number(headers, "x-ratelimit-remaining") == Some(0)
-        && let Some(reset) = number(headers, "x-ratelimit-reset")
-    {
-        return Some(Limit::Empty(epoch(reset)));
+    if let Some(reset) = empty_until(headers) {
+        return Some(Limit::Empty(reset));
     }
     let docs = error.documentation_url.to_ascii_lowercase();
     let secondary = ["secondary rate", "abuse", "too quickly"].iter().any(|word| text.contains(word))
         || ["secondary-rate", "abuse-rate"].iter().any(|word| docs.contains(word));
     (secondary || status == StatusCode::TOO_MANY_REQUESTS).then_some(Limit::Secondary)
+}
+
+/// What a GraphQL answer with a 200 says about limits.
+fn in_graphql(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Limit> {
+    #[derive(Deserialize)]
+    struct Reply {
+        #[serde(default)]
+        errors: Vec<serde_json::Value>,
+    }
+    let errors = serde_json::from_slice::<Reply>(body).ok()?.errors;
+    let text = |error: &serde_json::Value, name: &str| error.get(name)?.as_str().map(str::to_ascii_lowercase);
+    let wait = text_of(headers, "retry-after").and_then(|value| retry_after(value, now));
+    errors.iter().find_map(|error| {
+        let message = text(error, "message").unwrap_or_default();
+        if message.contains("submitted too quickly") || message.contains("blocked from content creation") {
+            return Some(Limit::Content(wait));
+        }
+        let secondary = ["secondary rate", "abuse"].iter().any(|word| message.contains(word));
+        if !secondary && text(error, "type").as_deref() != Some("rate_limited") {
+            return None;
+        }
+        let empty = empty_until(headers).filter(|_| !secondary);
+        Some(wait.map(Limit::Pause).or(empty.map(Limit::Empty)).unwrap_or(Limit::Secondary))
+    })
+}
+
+/// Until when a resource with nothing left is closed.
+fn empty_until(headers: &HeaderMap) -> Option<Timestamp> {
+    let reset = number(headers, "x-ratelimit-reset")?;
+    (number(headers, "x-ratelimit-remaining")? == 0).then(|| epoch(reset))
 }
 
 /// The wait of a `retry-after` in seconds or as an HTTP date.

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::GitHub;
 use super::client::{Answer, Failure, Refusal};
-use super::governor::Traffic;
+use super::governor::{Ask, Traffic};
 use super::issues::{self, PAGES, marked, same_text, title};
 use super::model::{self, time};
 use super::writes::{Creation, Receipt, Request};
@@ -179,7 +179,7 @@ impl GitHub {
         let mut tries = 0;
         loop {
             tries += 1;
-            let failure = match client.edit(Traffic::Notice, Method::PUT, &url, Some(&body)).await {
+            let failure = match client.edit(Ask::merge(repository), Method::PUT, &url, Some(&body)).await {
                 Ok(_) => return Ok(()),
                 Err(failure) => failure,
             };

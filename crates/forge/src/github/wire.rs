@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::client::{Answer, Failure};
-use super::governor::{Governor, Limits, Sleep};
+use super::governor::{Breaker, Governor, Limits, Sleep};
 use super::route::Routes;
 use crate::Ledger;
 
@@ -29,6 +29,7 @@ pub(super) struct Wire {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) clock: Arc<dyn Clock>,
     sleep: Arc<dyn Sleep>,
+    breaker: Arc<Breaker>,
     secrets: Mutex<Vec<SecretString>>,
     pub(super) routes: Routes,
 }
@@ -63,6 +64,7 @@ impl Wire {
             ledger,
             clock,
             sleep,
+            breaker: Arc::default(),
             secrets: Mutex::default(),
             routes: Routes::default(),
         })
@@ -71,7 +73,7 @@ impl Wire {
     /// A new actor's governor.
     pub(super) fn governor(&self) -> Governor {
         let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.clock));
-        Governor::new(self.limits.clone(), ledger, clock, Arc::clone(&self.sleep))
+        Governor::new(self.limits.clone(), ledger, Arc::clone(&self.breaker), clock, Arc::clone(&self.sleep))
     }
 
     /// The address of an API path with its query.

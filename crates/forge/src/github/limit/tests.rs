@@ -46,7 +46,42 @@ fn r07_to_r12_every_answer_has_its_class() {
         (200, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", far)], "", None),
     ];
     for (status, given, body, expected) in table {
-        let found = classify(StatusCode::from_u16(*status).unwrap(), &headers(given), body.as_bytes(), now);
+        let found = classify(StatusCode::from_u16(*status).unwrap(), &headers(given), body.as_bytes(), false, now);
         assert_eq!(found, *expected, "{status} {given:?} {body}");
+    }
+}
+
+#[test]
+fn r10_r11_a_429_is_always_a_limit_and_a_bare_403_never() {
+    let now = Timestamp(1_000_000_000_000);
+    let none = HeaderMap::new();
+    for body in ["", "<html>", r#"{"message":"Not Found"}"#] {
+        assert_eq!(classify(StatusCode::TOO_MANY_REQUESTS, &none, body.as_bytes(), false, now), Some(Limit::Secondary));
+        assert_eq!(classify(StatusCode::FORBIDDEN, &none, body.as_bytes(), false, now), None);
+    }
+}
+
+#[test]
+fn r13_graphql_tells_of_limits_with_a_200() {
+    let now = Timestamp(1_000_000_000_000);
+    let empty = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1000003000")]);
+    let (left, wait) = (headers(&[("x-ratelimit-remaining", "9")]), headers(&[("retry-after", "30")]));
+    let limited = r#"{"errors":[{"type":"RATE_LIMITED","message":"API rate limit exceeded"}]}"#;
+    let secondary = r#"{"data":null,"errors":[{"message":"You have exceeded a secondary rate limit"}]}"#;
+    let quickly = r#"{"errors":[{"message":"was submitted too quickly"}]}"#;
+    let missing = r#"{"data":{"a":null},"errors":[{"type":"NOT_FOUND","message":"no repository secondary"}]}"#;
+    let table = [
+        (limited, &empty, Some(Limit::Empty(Timestamp(1_000_003_000_000)))),
+        (limited, &left, Some(Limit::Secondary)),
+        (secondary, &empty, Some(Limit::Secondary)),
+        (secondary, &wait, Some(Limit::Pause(seconds(30)))),
+        (quickly, &left, Some(Limit::Content(None))),
+        (missing, &empty, None),
+        (r#"{"data":{"a":1}}"#, &empty, None),
+        ("no json", &empty, None),
+    ];
+    for (body, given, expected) in table {
+        assert_eq!(classify(StatusCode::OK, given, body.as_bytes(), true, now), expected, "{body}");
+        assert_eq!(classify(StatusCode::OK, given, body.as_bytes(), false, now), None, "only GraphQL: {body}");
     }
 }

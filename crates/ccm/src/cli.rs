@@ -137,6 +137,9 @@ pub struct Scan {
     /// Only files that changed since this revision
     #[arg(long, value_name = "REV")]
     pub since: Option<String>,
+    /// Also say which files and which tags were left out, and why
+    #[arg(long)]
+    pub explain: bool,
     /// Exit with 3 when anything was found
     #[arg(long)]
     pub exit_code: bool,

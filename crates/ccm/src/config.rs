@@ -196,11 +196,7 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
             return wrong(format!("agents.{name}: max_minutes, max_silent_minutes and max_turns must be at least 1"));
         }
     }
-    if config.sources.todo.tags.is_empty() && config.sources.todo.enabled {
-        return wrong(
-            "sources.todo.tags is empty; set sources.todo.enabled = false to leave comments alone".to_owned(),
-        );
-    }
+    todo(&config.sources.todo)?;
     let limits = &config.limits;
     for (name, value) in [
         ("concurrent_runs", u64::from(limits.concurrent_runs)),
@@ -233,6 +229,20 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
         return wrong(format!("server.database is `{database}`; this version knows sqlite:///absolute/path.db"));
     }
     Ok(config)
+}
+
+/// Tags and patterns that would fail the first look.
+fn todo(todo: &pipeline::settings::TodoSource) -> Result<(), ConfigError> {
+    if todo.tags.is_empty() && todo.enabled {
+        let what = "sources.todo.tags is empty; set sources.todo.enabled = false to leave comments alone";
+        return Err(ConfigError(what.to_owned()));
+    }
+    if todo.enabled {
+        scan::TodoOptions::new(todo.tags.clone())
+            .map_err(|error| ConfigError(format!("sources.todo.tags: {error}")))?;
+    }
+    scan::Selection::excluding(&todo.exclude).map_err(|error| ConfigError(format!("sources.todo.exclude: {error}")))?;
+    Ok(())
 }
 
 fn url(text: &str, key: &str) -> Result<(), ConfigError> {

@@ -1,19 +1,17 @@
 //! `ccm scan`: one discovery pass. Nothing is stored and nothing is written anywhere.
 
-use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::Duration;
+mod folder;
+mod sarif;
 
-use ::scan::{FileTodos, MAX_FILE_BYTES, TodoOptions};
+use std::path::{Path, PathBuf};
+
+use ::scan::{LeftOut, Selection, TodoOptions};
 use anyhow::{Context as _, Result};
 use backlog::finding::{Finding, Source};
 use backlog::names::{CommitId, RepoName};
 use backlog::task::Task;
 use backlog::time::Clock as _;
-use indicatif::ProgressBar;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::cli::{Common, Format, Scan};
 use crate::config::{self, Config, ConfigError};
@@ -46,9 +44,16 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
         }
     }
     let places = if arguments.places.is_empty() { vec![".".to_owned()] } else { arguments.places.clone() };
+    let format = if common.json { Format::Json } else { arguments.format };
+    if arguments.explain && format == Format::Sarif {
+        return Err(ConfigError("--explain goes with --format table or json".to_owned()).into());
+    }
     let mut found = Vec::new();
+    let mut explanations = Vec::new();
     for place in &places {
-        found.extend(one(common, &config, place, arguments.since.as_deref()).await?);
+        let looked = one(common, &config, place, arguments).await?;
+        found.extend(looked.findings);
+        explanations.extend(looked.explanations);
     }
     let now = wire::SystemClock.now();
     let mut tasks: Vec<Task> = found
@@ -63,22 +68,41 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
         let place = |task: &Task| task.finding.as_ref().map(|f| (f.repository.clone(), f.path.clone(), f.line));
         b.score.points.cmp(&a.score.points).then_with(|| place(a).cmp(&place(b)))
     });
-    let format = if common.json { Format::Json } else { arguments.format };
     print(format, &tasks)?;
+    explain(format, &explanations)?;
     Ok(if arguments.exit_code && !tasks.is_empty() { FINDINGS } else { DONE })
 }
 
-async fn one(common: &Common, config: &Config, place: &str, since: Option<&str>) -> Result<Vec<Finding>> {
-    let path = Path::new(place);
+/// What a look at one place gave.
+#[derive(Default)]
+struct Looked {
+    findings: Vec<Finding>,
+    explanations: Vec<Explanation>,
+}
+
+/// Why a file was not read, or why a tag asks for nothing. One line of `--format json`.
+#[derive(Serialize)]
+struct Explanation {
+    path: String,
+    /// The line of the tag; none for a whole file.
+    line: Option<u32>,
+    left_out: String,
+    text: String,
+}
+
+async fn one(common: &Common, config: &Config, place: &str, arguments: &Scan) -> Result<Looked> {
+    let (path, since) = (Path::new(place), arguments.since.as_deref());
     if path.is_dir() {
-        let (path, options) = (path.to_owned(), options(config)?);
+        let (path, options, selection) = (path.to_owned(), options(config)?, selection(config)?);
         let (commit, changed) = versioned(&path, since).await?;
-        let name = name_of(&path)?;
-        return tokio::task::spawn_blocking(move || {
-            folder(&path, &name, commit.as_ref(), changed.as_deref(), &options)
+        let (name, explain) = (name_of(&path)?, arguments.explain);
+        let report = tokio::task::spawn_blocking(move || {
+            let look = folder::Look { options: &options, selection, only: changed.as_deref(), explain };
+            look.read(&path)
         })
         .await
         .context("reading the folder failed unexpectedly")?;
+        return Ok(looked(report, &name, commit.as_ref()));
     }
     let Ok(name) = place.parse::<RepoName>() else {
         return Err(ConfigError(format!("{place} is neither a folder nor OWNER/NAME")).into());
@@ -89,12 +113,44 @@ async fn one(common: &Common, config: &Config, place: &str, since: Option<&str>)
         ))
         .into());
     }
-    remote(common, config, &name, since).await
+    if arguments.explain {
+        return Err(ConfigError("--explain works on folders; name a checkout".to_owned()).into());
+    }
+    Ok(Looked { findings: remote(common, config, &name, since).await?, ..Looked::default() })
+}
+
+fn looked(report: folder::Report, name: &RepoName, commit: Option<&CommitId>) -> Looked {
+    let left_out: Vec<String> = report.skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    if !left_out.is_empty() {
+        output::remark(&format!("{} files; left out: {}.", report.files, left_out.join(", ")));
+    }
+    let whole = |(path, reason): (String, &'static str)| Explanation {
+        path,
+        line: None,
+        left_out: reason.to_owned(),
+        text: String::new(),
+    };
+    let tag = |(path, LeftOut { line, reason, text }): (String, LeftOut)| Explanation {
+        path,
+        line: Some(line),
+        left_out: reason.to_string(),
+        text,
+    };
+    let files = report.skipped_files.into_iter().map(whole);
+    Looked {
+        explanations: files.chain(report.left_out.into_iter().map(tag)).collect(),
+        findings: ::scan::findings(name, commit, report.found),
+    }
 }
 
 fn options(config: &Config) -> Result<TodoOptions> {
-    Ok(TodoOptions::new(config.sources.todo.tags.clone())
-        .map_err(|error| ConfigError(format!("sources.todo.tags: {error}")))?)
+    let todo = &config.sources.todo;
+    let options = TodoOptions::new(todo.tags.clone()).context("sources.todo.tags")?;
+    Ok(options.with_markdown_fences(todo.markdown_fences))
+}
+
+fn selection(config: &Config) -> Result<Selection> {
+    Selection::excluding(&config.sources.todo.exclude).context("sources.todo.exclude")
 }
 
 /// The commit of a folder under version control, and what changed since a revision.
@@ -120,71 +176,6 @@ fn name_of(path: &Path) -> Result<RepoName> {
     let clean: String =
         folder.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' }).collect();
     Ok(format!("local/{clean}").parse().or_else(|_| "local/repository".parse())?)
-}
-
-/// Reads the files of a folder on all cores, as `.gitignore` allows.
-fn folder(
-    path: &Path,
-    name: &RepoName,
-    commit: Option<&CommitId>,
-    only: Option<&[String]>,
-    options: &TodoOptions,
-) -> Result<Vec<Finding>> {
-    let found = Mutex::new(Vec::new());
-    let bar = progress();
-    let walk =
-        ignore::WalkBuilder::new(path).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build_parallel();
-    walk.run(|| {
-        Box::new(|entry| {
-            let Ok(entry) = entry else { return ignore::WalkState::Continue };
-            if !entry.file_type().is_some_and(|kind| kind.is_file()) {
-                return ignore::WalkState::Continue;
-            }
-            bar.inc(1);
-            let relative = entry.path().strip_prefix(path).unwrap_or(entry.path()).to_string_lossy().into_owned();
-            if only.is_some_and(|only| !only.contains(&relative)) {
-                return ignore::WalkState::Continue;
-            }
-            let todos = read(entry.path(), &relative, options);
-            if !todos.is_empty() {
-                found
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .push(FileTodos { path: relative, todos });
-            }
-            ignore::WalkState::Continue
-        })
-    });
-    bar.finish_and_clear();
-    let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok(::scan::findings(name, commit, found))
-}
-
-/// A file that cannot be read is left out: a scan of a folder is not the place to fail for one.
-fn read(path: &Path, relative: &str, options: &TodoOptions) -> Vec<::scan::Todo> {
-    let Ok(metadata) = path.metadata() else { return Vec::new() };
-    if metadata.len() > MAX_FILE_BYTES || ::scan::skip_reason(relative, b"", metadata.len()).is_some() {
-        return Vec::new();
-    }
-    let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
-    if ::scan::skip_reason(relative, &bytes, metadata.len()).is_some() {
-        return Vec::new();
-    }
-    ::scan::todos(relative, &bytes, options)
-}
-
-fn progress() -> ProgressBar {
-    if std::io::stderr().is_terminal() {
-        let bar = ProgressBar::new_spinner().with_message("files read");
-        bar.set_style(
-            indicatif::ProgressStyle::with_template("{spinner} {pos} {msg}")
-                .unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner()),
-        );
-        bar.enable_steady_tick(Duration::from_millis(100));
-        bar
-    } else {
-        ProgressBar::hidden()
-    }
 }
 
 /// Reads a repository on the code host through a mirror in a temporary data folder.
@@ -214,7 +205,7 @@ fn print(format: Format, tasks: &[Task]) -> Result<()> {
         Format::Table => {
             let rows = findings()
                 .map(|(task, finding)| {
-                    let place = format!("{}:{}", finding.path, finding.line);
+                    let place = format!("{}:{}", one_line(&finding.path), finding.line);
                     vec![
                         task.score.points.to_string(),
                         finding.repository.name().to_owned(),
@@ -227,52 +218,31 @@ fn print(format: Format, tasks: &[Task]) -> Result<()> {
             output::remark(&format!("{} finding{}.", tasks.len(), if tasks.len() == 1 { "" } else { "s" }));
         }
         Format::Sarif => {
-            output::json(&sarif(&findings().map(|(_, finding)| finding).collect::<Vec<_>>()))?;
+            output::json(&sarif::document(&findings().map(|(_, finding)| finding).collect::<Vec<_>>()))?;
         }
     }
     Ok(())
 }
 
-/// The findings as SARIF 2.1.0.
-fn sarif(findings: &[&Finding]) -> serde_json::Value {
-    let mut kinds: Vec<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let rules: Vec<_> = kinds
-        .iter()
-        .map(|kind| json!({ "id": kind, "shortDescription": { "text": format!("A comment that says {kind}") } }))
-        .collect();
-    let results: Vec<_> = findings
-        .iter()
-        .map(|finding| {
-            json!({
-                "ruleId": finding.kind,
-                "level": "note",
-                "message": { "text": finding.text },
-                "partialFingerprints": { "ccm/v1": finding.fingerprint },
-                "locations": [{ "physicalLocation": {
-                    "artifactLocation": { "uri": uri(&finding.path) },
-                    "region": { "startLine": finding.line.max(1), "endLine": finding.end_line.max(1) },
-                } }],
+fn explain(format: Format, explanations: &[Explanation]) -> Result<()> {
+    if format == Format::Json {
+        for explanation in explanations {
+            output::line(&serde_json::to_string(explanation)?);
+        }
+    } else if !explanations.is_empty() {
+        let rows = explanations
+            .iter()
+            .map(|left| {
+                let line = left.line.map_or(String::new(), |line| format!(":{line}"));
+                vec![left.left_out.clone(), format!("{}{line}", one_line(&left.path)), left.text.clone()]
             })
-        })
-        .collect();
-    json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{ "tool": { "driver": { "name": "ccm", "version": env!("CARGO_PKG_VERSION"), "rules": rules } }, "results": results }],
-    })
+            .collect();
+        output::line(&output::table(&["LEFT OUT", "PLACE", "TEXT"], rows));
+    }
+    Ok(())
 }
 
-/// A path as a relative URI reference: everything outside RFC 3986's unreserved characters and `/` is escaped.
-fn uri(path: &str) -> String {
-    path.bytes()
-        .map(|b| {
-            if b.is_ascii_alphanumeric() || b"-._~/".contains(&b) {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect()
+/// A path for a table: line breaks in it would look like further rows.
+fn one_line(path: &str) -> String {
+    path.replace(['\n', '\r', '\t'], "�")
 }

@@ -227,7 +227,8 @@ async fn look(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
 fn sources_signature(ctx: &Context, policy: &RepositoryPolicy) -> String {
     let todo = &ctx.settings().sources.todo;
     let enabled = todo.enabled && policy.sources.todo != Some(false);
-    format!("engine={} todo={enabled} tags={}", scan::ENGINE_VERSION, todo.tags.join(","))
+    let (tags, exclude, fences) = (todo.tags.join(","), todo.exclude.join(","), todo.markdown_fences);
+    format!("engine={} todo={enabled} tags={tags} exclude={exclude} fences={fences}", scan::ENGINE_VERSION)
 }
 
 /// A repository's own policy that is not valid; holds the finished sentence that says where.

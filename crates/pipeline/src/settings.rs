@@ -54,11 +54,20 @@ pub struct TodoSource {
     pub enabled: bool,
     /// The words that begin such a comment.
     pub tags: Vec<String>,
+    /// Files that are not read, as patterns of `.gitignore`.
+    pub exclude: Vec<String>,
+    /// Whether code in Markdown's fences is read.
+    pub markdown_fences: bool,
 }
 
 impl Default for TodoSource {
     fn default() -> Self {
-        Self { enabled: true, tags: ["TODO", "FIXME", "HACK", "XXX", "BUG"].map(str::to_owned).to_vec() }
+        Self {
+            enabled: true,
+            tags: ["TODO", "FIXME", "HACK", "XXX", "BUG"].map(str::to_owned).to_vec(),
+            exclude: Vec::new(),
+            markdown_fences: false,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::todo::{Todo, shorten};
 pub struct FileTodos {
     /// The path from the repository's root, with `/`.
     pub path: String,
-    /// What [`crate::todos`] found in it.
+    /// What [`crate::Selection::todos`] found in it.
     pub todos: Vec<Todo>,
 }
 

@@ -3,8 +3,8 @@
 //! **Definition.** A [`Language`] is one row of the table in `language/table.rs`: its names on disk and a reference to
 //! its lexical rules in `language/rules.rs`.
 //!
-//! **Wanted properties.** Adding a language is adding a row. A file belongs to at most one language; Markdown and other
-//! prose belong to none, since prose speaks about work more often than it asks for it.
+//! **Wanted properties.** Adding a language is adding a row. A file belongs to at most one language; prose belongs
+//! to none, since it speaks about work more often than it asks for it. Markdown is there for its comments.
 //!
 //! **Design.** Full file names win over extensions, extensions over the `#!` line. A few extensions are shared by two
 //! languages; the first bytes decide.
@@ -59,6 +59,14 @@ impl Language {
     /// Every language of the table.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         LANGUAGES.iter()
+    }
+
+    /// The language that people call `name`, by its name, an extension or a program: `rust`, `js`, `bash`.
+    pub(crate) fn called(name: &str) -> Option<&'static Self> {
+        let name = name.to_lowercase();
+        let by_name = || LANGUAGES.iter().find(|language| language.name.to_lowercase() == name);
+        let by_other = || BY_EXTENSION.get(name.as_str()).or_else(|| BY_INTERPRETER.get(name.as_str())).copied();
+        by_name().or_else(by_other)
     }
 
     fn named(name: &str) -> Option<&'static Self> {

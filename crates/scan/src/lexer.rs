@@ -9,12 +9,13 @@
 //!
 //! **Design.** One loop over an explicit stack: code at the bottom, a string above it, code again inside the string's
 //! `${ … }`, and so on up to [`MAX_DEPTH`]. A table of 256 flags skips bytes that start nothing. What no table of rules
-//! can hold is in `literals.rs`; languages inside HTML and PHP are in `markup.rs`.
+//! can hold is in `literals.rs`; languages inside HTML and PHP are in `markup.rs`, those inside Markdown in `markdown.rs`.
 //!
 //! **Verdict on ambiguity.** Some languages cannot be lexed without parsing (Perl, Ruby, JSX text). There the lexer
 //! guesses as editors do, and the two recoveries above bound the damage of a wrong guess.
 
 mod literals;
+mod markdown;
 mod markup;
 #[cfg(test)]
 mod tests;
@@ -54,11 +55,20 @@ pub struct Comment {
     pub kind: CommentKind,
 }
 
-/// The comments of `source`, written in `language`, in order.
+impl Comment {
+    /// The same comment in a source that has `by` bytes more in front.
+    fn moved(self, by: usize) -> Self {
+        let Self { start, end, body_start, body_end, kind } = self;
+        Self { start: start + by, end: end + by, body_start: body_start + by, body_end: body_end + by, kind }
+    }
+}
+
+/// The comments of `source`, written in `language`, in order; with `fences` also those of the code in Markdown's fences.
 #[must_use]
-pub fn comments(language: &Language, source: &[u8]) -> Vec<Comment> {
+pub fn comments(language: &Language, source: &[u8], fences: bool) -> Vec<Comment> {
     match language.rules.markup {
         Some(Markup::Html) => markup::html(language.rules, source),
+        Some(Markup::Markdown) => markdown::comments(source, fences),
         Some(Markup::Php) => markup::php(language.rules, source),
         None => Lexer::new(language.rules, source, 0).finish(),
     }

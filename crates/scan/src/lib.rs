@@ -7,8 +7,8 @@
 //! bytes always yield the same findings. Only comments count, never code, strings or documentation strings.
 //!
 //! **Design.** [`Language`] is a row of a table: how a language writes comments and strings. [`comments`] is one lexer
-//! that reads every language by its row. [`todos`] groups comments into blocks and picks the lines that ask for work.
-//! [`findings`](fn@findings) gives them their identity. [`skip_reason`] says which files not to read at all.
+//! that reads every language by its row. [`Selection`] says which files to read, groups the comments of one into blocks
+//! and picks the lines that ask for work. [`findings`](fn@findings) gives them their identity.
 
 /// Grows with every change of what is found in the same bytes, so that earlier results are not taken for new ones.
 pub const ENGINE_VERSION: u32 = 2;
@@ -22,5 +22,5 @@ mod todo;
 pub use findings::{FileTodos, findings};
 pub use language::Language;
 pub use lexer::{Comment, CommentKind, comments};
-pub use skip::{MAX_FILE_BYTES, Skip, skip_reason};
-pub use todo::{InvalidTag, MAX_TAGS, Todo, TodoOptions, todos};
+pub use skip::{InvalidPattern, MAX_FILE_BYTES, MAX_PATTERNS, Selection, Skip};
+pub use todo::{InvalidTag, LeftOut, MAX_TAGS, Reason, Todo, TodoOptions};

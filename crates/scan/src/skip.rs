@@ -1,14 +1,20 @@
 //! Which files are not worth reading: other people's, machines', and those nobody can read.
+//!
+//! **Design.** A [`Selection`] is asked twice: by name and size before a file is opened, by its bytes afterwards. What
+//! `.gitattributes` says wins over what names and contents suggest, in both directions; `attributes.rs` reads it.
 
+mod attributes;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use memchr::{memchr, memchr_iter};
+
+use attributes::{Attributed, Attributes};
 
 use crate::language::Language;
 use crate::lexer::comments;
+use crate::todo::{self, LeftOut, Todo, TodoOptions};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -18,6 +24,14 @@ const HEAD_BYTES: usize = 8 << 10;
 const MARKER_BYTES: usize = 2 << 10;
 /// Lines longer than this on average are written by machines, in bytes.
 const MAX_AVERAGE_LINE: usize = 300;
+
+/// The most patterns that can be left out by.
+pub const MAX_PATTERNS: usize = 1_000;
+
+/// A pattern that cannot be left out by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` cannot be left out by: write at most 1,000 patterns as in .gitignore")]
+pub struct InvalidPattern(String);
 
 /// Why a file is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,20 +46,28 @@ pub enum Skip {
     Binary,
     /// Larger than [`MAX_FILE_BYTES`].
     TooLarge,
-    /// In no language of the table; prose such as Markdown, too.
+    /// Input of tests.
+    Fixture,
+    /// The operator does not want it read.
+    Excluded,
+    /// In no language of the table.
     UnknownLanguage,
 }
 
-impl fmt::Display for Skip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Skip {
+    /// The reason in a few words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Vendored => "vendored",
             Self::Generated => "generated",
             Self::Minified => "minified",
             Self::Binary => "binary",
             Self::TooLarge => "too large",
+            Self::Fixture => "test fixture",
+            Self::Excluded => "excluded",
             Self::UnknownLanguage => "unknown language",
-        })
+        }
     }
 }
 
@@ -79,6 +101,8 @@ const VENDORED_FOLDERS: [&str; 27] = [
     ".gradle",
     ".terraform",
 ];
+/// Folders, in lower case, that hold what tests are fed with.
+const FIXTURE_FOLDERS: [&str; 3] = ["testdata", "__fixtures__", "__snapshots__"];
 const LOCK_FILES: [&str; 15] = [
     "cargo.lock",
     "package-lock.json",
@@ -128,36 +152,138 @@ const GENERATED_MARKERS: [&str; 8] = [
     "this file was generated",
 ];
 
-/// Why the file at `path` (from the repository's root, with `/`) is not worth reading; `None` when it is.
-///
-/// `head` is its first 8 KiB or more, `size` its whole size in bytes.
-#[must_use]
-pub fn skip_reason(path: &str, head: &[u8], size: u64) -> Option<Skip> {
-    let lower = path.to_lowercase();
-    let name = lower.rsplit('/').next().unwrap_or(&lower);
-    let head = &head[..head.len().min(HEAD_BYTES)];
-    if lower.split('/').rev().skip(1).any(|folder| VENDORED_FOLDERS.contains(&folder)) {
+/// What the name of a file says against reading it; `attributed` is what `.gitattributes` says.
+fn by_name(lower: &str, size: u64, attributed: Attributed) -> Option<Skip> {
+    let name = lower.rsplit('/').next().unwrap_or(lower);
+    if attributed.vendored == Some(true) {
         return Some(Skip::Vendored);
     }
-    if LOCK_FILES.contains(&name) || GENERATED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+    if attributed.generated == Some(true) {
         return Some(Skip::Generated);
     }
-    if MINIFIED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
-        return Some(Skip::Minified);
+    if attributed.vendored.is_none() {
+        let folders = || lower.split('/').rev().skip(1);
+        if folders().any(|folder| VENDORED_FOLDERS.contains(&folder)) {
+            return Some(Skip::Vendored);
+        }
+        if folders().any(|folder| FIXTURE_FOLDERS.contains(&folder)) || is_fixture(lower) {
+            return Some(Skip::Fixture);
+        }
     }
-    if memchr(0, head).is_some() {
-        return Some(Skip::Binary);
+    if attributed.generated.is_none() {
+        if LOCK_FILES.contains(&name) || GENERATED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+            return Some(Skip::Generated);
+        }
+        if MINIFIED_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+            return Some(Skip::Minified);
+        }
     }
-    let Some(language) = Language::of(path, head) else {
-        return Some(Skip::UnknownLanguage);
-    };
-    if size > MAX_FILE_BYTES {
+    (size > MAX_FILE_BYTES).then_some(Skip::TooLarge)
+}
+
+/// `tests/fixtures/`, `spec/fixtures/`: what a program under test is fed with.
+fn is_fixture(lower: &str) -> bool {
+    let mut above = "";
+    lower.split('/').any(|folder| {
+        let fixture = folder == "fixtures" && ["test", "tests", "spec", "specs"].contains(&above);
+        above = folder;
+        fixture
+    })
+}
+
+/// What the bytes of a file in `language` say against reading it.
+fn by_content(language: &Language, bytes: &[u8], attributed: Attributed) -> Option<Skip> {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Some(Skip::TooLarge);
+    }
+    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+    if attributed.generated.is_some() {
+        return None;
     }
     if is_minified(head) {
         return Some(Skip::Minified);
     }
     is_generated(language, head).then_some(Skip::Generated)
+}
+
+/// Which files of a repository are read: what its `.gitattributes` and the operator's own patterns say, and otherwise
+/// what names and contents show.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    attributes: Attributes,
+    excluded: Gitignore,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self { attributes: Attributes::default(), excluded: Gitignore::empty() }
+    }
+}
+
+impl Selection {
+    /// Leaves out what one of `patterns` names, written as in `.gitignore`; later ones win, `!` takes back.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPattern`] when one is no such pattern, or when there are more than [`MAX_PATTERNS`].
+    pub fn excluding(patterns: &[String]) -> Result<Self, InvalidPattern> {
+        if patterns.len() > MAX_PATTERNS {
+            return Err(InvalidPattern(format!("{} patterns", patterns.len())));
+        }
+        let mut builder = GitignoreBuilder::new("");
+        for pattern in patterns {
+            builder.add_line(None, pattern).map_err(|_| InvalidPattern(pattern.clone()))?;
+        }
+        let excluded = builder.build().map_err(|error| InvalidPattern(error.to_string()))?;
+        Ok(Self { attributes: Attributes::default(), excluded })
+    }
+
+    /// Takes up the `.gitattributes` file at `path` (from the repository's root, with `/`). Only `linguist-generated`
+    /// and `linguist-vendored` count.
+    pub fn attributes(&mut self, path: &str, bytes: &[u8]) {
+        self.attributes.add(path, bytes);
+    }
+
+    /// Why the file at `path` need not be opened; `None` when it has to be. `size` is its size in bytes.
+    #[must_use]
+    pub fn skip_unread(&self, path: &str, size: u64) -> Option<Skip> {
+        if !self.excluded.is_empty() && self.excluded.matched_path_or_any_parents(path, false).is_ignore() {
+            return Some(Skip::Excluded);
+        }
+        by_name(&path.to_lowercase(), size, self.attributes.of(path))
+    }
+
+    /// What the file at `path` asks for, after [`Self::skip_unread`] did not refuse it.
+    ///
+    /// # Errors
+    ///
+    /// Why the file is not read.
+    pub fn todos(&self, path: &str, bytes: &[u8], options: &TodoOptions) -> Result<Vec<Todo>, Skip> {
+        // Most files hold no tag: the cheapest question comes first.
+        if !options.may_match(bytes) {
+            return Ok(Vec::new());
+        }
+        let language = self.language(path, bytes)?;
+        Ok(todo::in_language(language, bytes, options))
+    }
+
+    /// The tags in the file at `path` that ask for nothing, each with the reason.
+    ///
+    /// # Errors
+    ///
+    /// Why the file is not read.
+    pub fn left_out(&self, path: &str, bytes: &[u8], options: &TodoOptions) -> Result<Vec<LeftOut>, Skip> {
+        let language = self.language(path, bytes)?;
+        Ok(todo::left_out(language, bytes, options))
+    }
+
+    fn language(&self, path: &str, bytes: &[u8]) -> Result<&'static Language, Skip> {
+        if memchr(0, &bytes[..bytes.len().min(HEAD_BYTES)]).is_some() {
+            return Err(Skip::Binary);
+        }
+        let language = Language::of(path, bytes).ok_or(Skip::UnknownLanguage)?;
+        by_content(language, bytes, self.attributes.of(path)).map_or(Ok(language), Err)
+    }
 }
 
 fn is_minified(head: &[u8]) -> bool {
@@ -167,7 +293,7 @@ fn is_minified(head: &[u8]) -> bool {
 /// Whether a comment at the top says so; the same words in code do not count.
 fn is_generated(language: &Language, head: &[u8]) -> bool {
     let head = &head[..head.len().min(MARKER_BYTES)];
-    comments(language, head).iter().any(|comment| {
+    comments(language, head, false).iter().any(|comment| {
         let text = String::from_utf8_lossy(&head[comment.start..comment.end]).to_lowercase();
         let says_so = GENERATED_MARKERS.iter().any(|marker| text.contains(marker));
         says_so || (text.contains("generated") && (text.contains("do not edit") || text.contains("don't edit")))

@@ -9,19 +9,24 @@
 //! that continue it belong to it.
 //!
 //! **Design.** `blocks` turns comments into lines without decoration, `tag` decides whether a line opens a request,
-//! `head` reads the owner, the issue and the date that follow the tag, and this file joins the lines.
+//! `head` reads the owner, the issue and the date that follow the tag, and this file joins the lines. `left_out` says
+//! why a tag was not reported.
 
 mod blocks;
 mod head;
+mod left_out;
 mod line;
 mod tag;
 #[cfg(test)]
 mod tests;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::language::Language;
-use crate::lexer::{Comment, comments};
+use crate::lexer::{self, Comment};
+pub(crate) use left_out::left_out;
+pub use left_out::{LeftOut, Reason};
+
 use blocks::{Block, CommentLine, Lines};
 use head::Head;
 use tag::Place;
@@ -57,6 +62,7 @@ pub enum InvalidTag {
 pub struct TodoOptions {
     tags: Vec<String>,
     prefilter: Option<AhoCorasick>,
+    markdown_fences: bool,
 }
 
 impl TodoOptions {
@@ -73,10 +79,16 @@ impl TodoOptions {
         if let Some(tag) = tags.iter().find(|tag| !is_tag(tag)) {
             return Err(InvalidTag::NoWord(tag.chars().take(MAX_TAG_CHARS).collect()));
         }
-        let mut builder = AhoCorasick::builder();
+        let spellings = tags.iter().flat_map(|tag| spellings(tag));
+        let builder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(spellings);
         // Without a prefilter every file is read, which is slower and just as right.
-        let prefilter = builder.ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA)).build(&tags).ok();
-        Ok(Self { tags, prefilter })
+        Ok(Self { tags, prefilter: builder.ok(), markdown_fences: false })
+    }
+
+    /// Whether code in Markdown's fences is read too; it is not by default, since it mostly shows how things look.
+    #[must_use]
+    pub fn with_markdown_fences(self, markdown_fences: bool) -> Self {
+        Self { markdown_fences, ..self }
     }
 
     /// What is looked for.
@@ -85,9 +97,27 @@ impl TodoOptions {
         &self.tags
     }
 
-    fn may_match(&self, source: &[u8]) -> bool {
-        self.prefilter.as_ref().is_none_or(|prefilter| prefilter.is_match(source))
+    /// Whether `source` holds a tag as a word of its own, in one of its spellings.
+    pub(crate) fn may_match(&self, source: &[u8]) -> bool {
+        self.words(source).is_none_or(|mut words| words.next().is_some())
     }
+
+    /// Where tags stand in `source` as words of their own; `None` when nobody knows.
+    fn words<'a>(&'a self, source: &'a [u8]) -> Option<impl Iterator<Item = (usize, usize)> + 'a> {
+        let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        let whole = move |(start, end): &(usize, usize)| {
+            !is_word(start.checked_sub(1).map(|before| &source[before])) && !is_word(source.get(*end))
+        };
+        let prefilter = self.prefilter.as_ref()?;
+        Some(prefilter.find_iter(source).map(|found| (found.start(), found.end())).filter(whole))
+    }
+}
+
+/// A tag as written, in lower case, and in lower case with a capital: what can open a request. See `tag.rs`.
+pub(crate) fn spellings(tag: &str) -> [String; 3] {
+    let lower = tag.to_ascii_lowercase();
+    let capital = format!("{}{}", lower[..1].to_ascii_uppercase(), &lower[1..]);
+    [tag.to_owned(), lower, capital]
 }
 
 /// `TODO`, `FIXME`, `HACK`, `XXX` and `BUG`.
@@ -142,17 +172,9 @@ impl Todo {
     }
 }
 
-/// The requests for work in the comments of the file at `path`, in order; none when its language is unknown.
-#[must_use]
-pub fn todos(path: &str, source: &[u8], options: &TodoOptions) -> Vec<Todo> {
-    if !options.may_match(source) {
-        return Vec::new();
-    }
-    Language::of(path, source).map_or_else(Vec::new, |language| in_language(language, source, options))
-}
-
-fn in_language(language: &Language, source: &[u8], options: &TodoOptions) -> Vec<Todo> {
-    let comments = comments(language, source);
+/// The requests for work in the comments of a file in `language`, in order.
+pub(crate) fn in_language(language: &Language, source: &[u8], options: &TodoOptions) -> Vec<Todo> {
+    let comments = lexer::comments(language, source, options.markdown_fences);
     let lines = Lines::of(source);
     let mut found = Vec::new();
     for block in blocks::blocks(source, &lines, &comments) {

@@ -9,7 +9,7 @@ use backlog::names::{CommitId, RepoName, TaskId};
 use backlog::task::Task;
 use futures::StreamExt as _;
 use git::{Blob, Mirror, Tree, TreeFile};
-use scan::{FileTodos, TodoOptions};
+use scan::{FileTodos, Selection, TodoOptions};
 use store::TaskFilter;
 
 use crate::Context;
@@ -20,6 +20,10 @@ const BATCH: usize = 256;
 const BLAMED: usize = 1_000;
 /// How many blames run at once.
 const BLAMES: usize = 4;
+
+/// The largest `.gitattributes` that is read, in bytes, and how many of them.
+const ATTRIBUTES_BYTES: u64 = 64 << 10;
+const ATTRIBUTES: usize = 1_000;
 
 /// The comments that ask for work at `commit`, new ones with author and age from blame.
 ///
@@ -32,13 +36,12 @@ pub async fn findings(
     commit: &CommitId,
     tree: &Tree,
 ) -> Result<Vec<Finding>> {
-    let options = Arc::new(TodoOptions::new(ctx.settings().sources.todo.tags.clone())?);
+    let todo = &ctx.settings().sources.todo;
+    let options = Arc::new(TodoOptions::new(todo.tags.clone())?.with_markdown_fences(todo.markdown_fences));
+    let selection = Arc::new(selection(mirror, tree, &todo.exclude).await?);
     let mut found = Vec::new();
-    let wanted: Vec<&TreeFile> = tree
-        .files
-        .iter()
-        .filter(|file| file.size <= scan::MAX_FILE_BYTES && scan::skip_reason(&file.path, b"", file.size).is_none())
-        .collect();
+    let wanted: Vec<&TreeFile> =
+        tree.files.iter().filter(|file| selection.skip_unread(&file.path, file.size).is_none()).collect();
     for batch in wanted.chunks(BATCH) {
         let oids: Vec<String> = batch.iter().map(|file| file.oid.clone()).collect();
         let mut read = Vec::with_capacity(batch.len());
@@ -49,22 +52,40 @@ pub async fn findings(
                 }
             })
             .await?;
-        let options = options.clone();
-        found.extend(ctx.on_cpu(move || read_batch(&read, &options)).await?);
+        let (selection, options) = (selection.clone(), options.clone());
+        found.extend(ctx.on_cpu(move || read_batch(&read, &selection, &options)).await?);
     }
     let mut findings = scan::findings(repository, Some(commit), found);
     blame(ctx, mirror, commit, repository, &mut findings).await?;
     Ok(findings)
 }
 
-fn read_batch(files: &[(String, Vec<u8>)], options: &TodoOptions) -> Vec<FileTodos> {
+/// Which files are read: what the settings and the tree's own `.gitattributes` say.
+async fn selection(mirror: &Mirror, tree: &Tree, exclude: &[String]) -> Result<Selection> {
+    let mut selection = Selection::excluding(exclude)?;
+    let is_attributes = |file: &&TreeFile| file.path.rsplit('/').next() == Some(".gitattributes");
+    let files: Vec<&TreeFile> = tree.files.iter().filter(is_attributes).take(ATTRIBUTES).collect();
+    if files.is_empty() {
+        return Ok(selection);
+    }
+    let oids: Vec<String> = files.iter().map(|file| file.oid.clone()).collect();
+    mirror
+        .read_blobs(&oids, ATTRIBUTES_BYTES, |index, blob| {
+            if let Blob::Content(bytes) = blob {
+                selection.attributes(&files[index].path, &bytes);
+            }
+        })
+        .await?;
+    Ok(selection)
+}
+
+fn read_batch(files: &[(String, Vec<u8>)], selection: &Selection, options: &TodoOptions) -> Vec<FileTodos> {
     use rayon::prelude::*;
-    files
-        .par_iter()
-        .filter(|(path, bytes)| scan::skip_reason(path, bytes, bytes.len() as u64).is_none())
-        .map(|(path, bytes)| FileTodos { path: path.clone(), todos: scan::todos(path, bytes, options) })
-        .filter(|file| !file.todos.is_empty())
-        .collect()
+    let todos = |(path, bytes): &(String, Vec<u8>)| {
+        let todos = selection.todos(path, bytes, options).unwrap_or_default();
+        (!todos.is_empty()).then(|| FileTodos { path: path.clone(), todos })
+    };
+    files.par_iter().filter_map(todos).collect()
 }
 
 /// Adds author and age to findings that no task knows yet. What blame cannot say stays unknown: it is a help, not a

@@ -4,14 +4,17 @@ use backlog::finding::Finding;
 use proptest::prelude::*;
 
 use super::{FileTodos, findings};
-use crate::{TodoOptions, todos};
+use crate::{Selection, TodoOptions};
 
 fn scan(files: &[(&str, &str)]) -> Vec<Finding> {
     let repository = "owner/name".parse().expect("a repository name");
     let options = TodoOptions::default();
     let files = files
         .iter()
-        .map(|(path, source)| FileTodos { path: (*path).to_owned(), todos: todos(path, source.as_bytes(), &options) })
+        .map(|(path, source)| {
+            let todos = Selection::default().todos(path, source.as_bytes(), &options).expect("a readable file");
+            FileTodos { path: (*path).to_owned(), todos }
+        })
         .collect();
     findings(&repository, None, files)
 }

@@ -125,6 +125,8 @@ pub(crate) enum Markup {
     Html,
     /// HTML around `<?php … ?>`.
     Php,
+    /// Prose with comments of HTML, and code in fences.
+    Markdown,
 }
 
 /// Everything the lexer knows about a language. Longer markers come before their prefixes.
@@ -440,3 +442,4 @@ pub(super) const HTML: Rules = Rules {
     markup: Some(Markup::Html),
     ..NOTHING
 };
+pub(super) const MARKDOWN: Rules = Rules { block: &[ANGLE], markup: Some(Markup::Markdown), ..NOTHING };

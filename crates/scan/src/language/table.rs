@@ -61,6 +61,7 @@ pub(crate) static LANGUAGES: &[Language] = &[
     row("SQL", &["sql", "psql", "pgsql", "plsql", "ddl", "dml"], &[], &[], &rules::SQL),
     row("HTML", &["html", "htm", "xhtml", "ejs", "erb", "jsp", "aspx", "hbs", "handlebars", "mustache", "njk", "j2", "jinja", "jinja2", "twig", "liquid", "gohtml"], &[], &[], &rules::HTML),
     row("XML", &["xml", "xsd", "xsl", "xslt", "svg", "xaml", "csproj", "vbproj", "fsproj", "props", "targets", "plist", "storyboard", "xib", "ui", "qrc", "nuspec", "wsdl"], &[], &[], &rules::XML),
+    row("Markdown", &["md", "markdown", "mdx", "mdown", "qmd", "rmd"], &[], &[], &rules::MARKDOWN),
     row("Vue", &["vue"], &[], &[], &rules::XML),
     row("Svelte", &["svelte"], &[], &[], &rules::XML),
     row("CSS", &["css", "pcss", "postcss"], &[], &[], &rules::CSS),

@@ -7,7 +7,10 @@ use crate::language::Language;
 /// The comments of `source`, as text.
 fn texts(path: &str, source: &str) -> Vec<String> {
     let language = Language::of(path, source.as_bytes()).expect("a known language");
-    comments(language, source.as_bytes()).iter().map(|comment| source[comment.start..comment.end].to_owned()).collect()
+    comments(language, source.as_bytes(), true)
+        .iter()
+        .map(|comment| source[comment.start..comment.end].to_owned())
+        .collect()
 }
 
 #[rstest]
@@ -81,6 +84,8 @@ fn texts(path: &str, source: &str) -> Vec<String> {
 #[case::html_data("a.html", "<script type=\"application/json\">// no</script><!-- yes -->", &["<!-- yes -->"])]
 #[case::vue("a.vue", "<template><!-- one --></template>\n<script lang=\"ts\">\n// two\n</script>\n<style lang=\"scss\">// three\n</style>", &["<!-- one -->", "// two", "// three"])]
 #[case::svelte("a.svelte", "<script>let a = '</'; // one\n</script>{#if x}<!-- two -->{/if}", &["// one", "<!-- two -->"])]
+#[case::markdown("a.md", "# no\n<!-- yes --> `<!-- no -->`\n```rust\nf(); // also\n```\n~~~\n// no <!-- no -->\n~~~\n<!-- too\n-->", &["<!-- yes -->", "// also", "<!-- too\n-->"])]
+#[case::markdown_open("a.md", "<!-- no\n```js\n// yes", &["// yes"])]
 #[case::windows_lines("a.rs", "// yes\r\nlet s = \"a\\\r\n// no\";\r\n", &["// yes"])]
 fn only_comments_are_comments(#[case] path: &str, #[case] source: &str, #[case] expected: &[&str]) {
     assert_eq!(texts(path, source), expected);
@@ -113,7 +118,7 @@ fn hostile_files_take_linear_time() {
 
 fn assert_sound(language: &Language, source: &[u8]) {
     let mut last = 0;
-    for comment in comments(language, source) {
+    for comment in comments(language, source, true) {
         assert!(last <= comment.start, "{}: comments overlap", language.name);
         assert!(comment.start < comment.body_start, "{}: no marker", language.name);
         assert!(comment.body_start <= comment.body_end, "{}: body backwards", language.name);

@@ -1,6 +1,17 @@
 use rstest::rstest;
 
-use super::{MAX_FILE_BYTES, Skip, skip_reason};
+use super::{InvalidPattern, MAX_FILE_BYTES, MAX_PATTERNS, Selection, Skip};
+use crate::TodoOptions;
+
+/// Why the file is not read, if it holds a tag.
+fn skip_reason(path: &str, head: &[u8], size: u64) -> Option<Skip> {
+    skip_in(&Selection::default(), path, head, size)
+}
+
+fn skip_in(selection: &Selection, path: &str, head: &[u8], size: u64) -> Option<Skip> {
+    let bytes = [head, b"\nTODO"].concat();
+    selection.skip_unread(path, size).or_else(|| selection.todos(path, &bytes, &TodoOptions::default()).err())
+}
 
 #[rstest]
 #[case("src/main.rs", "fn main() {}", None)]
@@ -17,7 +28,10 @@ use super::{MAX_FILE_BYTES, Skip, skip_reason};
 #[case("a.min.js", "x", Some(Skip::Minified))]
 #[case("a.rs", "fn f() { \u{0} }", Some(Skip::Binary))]
 #[case("photo.jpeg", "x", Some(Skip::UnknownLanguage))]
-#[case("README.md", "TODO: x", Some(Skip::UnknownLanguage))]
+#[case("README.md", "TODO: x", None)]
+#[case("tests/fixtures/a.js", "x", Some(Skip::Fixture))]
+#[case("src/fixtures/a.js", "x", None)]
+#[case("pkg/testdata/a.go", "x", Some(Skip::Fixture))]
 fn files_not_worth_reading_are_skipped(#[case] path: &str, #[case] head: &str, #[case] expected: Option<Skip>) {
     assert_eq!(skip_reason(path, head.as_bytes(), head.len() as u64), expected);
 }
@@ -27,6 +41,53 @@ fn a_file_without_line_breaks_is_minified() {
     let code = "var a=1;".repeat(200);
     assert_eq!(skip_reason("a.js", code.as_bytes(), 1_600), Some(Skip::Minified));
     assert_eq!(skip_reason("a.js", code.replace(';', ";\n").as_bytes(), 1_800), None);
+}
+
+#[rstest]
+#[case("gen/a.rs", Some(Skip::Generated))]
+#[case("gen/kept.rs", None)]
+#[case("lib/other/a.rs", Some(Skip::Vendored))]
+#[case("vendor/ours/a.rs", None)]
+#[case("vendor/theirs/a.rs", Some(Skip::Vendored))]
+#[case("a b.rs", Some(Skip::Generated))]
+#[case("sub/x.rs", None)]
+#[case("x.rs", Some(Skip::Generated))]
+fn gitattributes_win_over_names(#[case] path: &str, #[case] expected: Option<Skip>) {
+    let mut selection = Selection::default();
+    let root = "# ours\ngen/** linguist-generated\ngen/kept.rs -linguist-generated\nlib/other/** linguist-vendored=true\n\
+                vendor/ours/** text linguist-vendored=false\n\"a b.rs\" linguist-generated\nx.rs linguist-generated\n";
+    selection.attributes(".gitattributes", root.as_bytes());
+    selection.attributes("sub/.gitattributes", b"x.rs linguist-generated=false");
+    assert_eq!(skip_in(&selection, path, b"fn f() {}", 9), expected);
+}
+
+#[test]
+fn own_patterns_leave_files_out() {
+    let patterns = ["/old/", "*.sql", "!keep.sql"].map(str::to_owned);
+    let selection = Selection::excluding(&patterns).unwrap();
+    let skip = |path| selection.skip_unread(path, 9);
+    assert_eq!(skip("old/deep/a.rs"), Some(Skip::Excluded));
+    assert_eq!(skip("db/a.sql"), Some(Skip::Excluded));
+    assert_eq!((skip("db/keep.sql"), skip("src/old.rs")), (None, None));
+}
+
+#[test]
+fn bad_patterns_and_too_many_are_refused() {
+    assert_eq!(Selection::excluding(&["a{b".to_owned()]).unwrap_err(), InvalidPattern("a{b".to_owned()));
+    assert!(Selection::excluding(&vec!["a".to_owned(); MAX_PATTERNS]).is_ok());
+    assert!(Selection::excluding(&vec!["a".to_owned(); MAX_PATTERNS + 1]).is_err());
+}
+
+#[test]
+fn hostile_gitattributes_are_bounded() {
+    let mut selection = Selection::default();
+    for folder in 0..1_100 {
+        selection.attributes(&format!("d{folder}/.gitattributes"), b"* linguist-generated\n[ linguist-generated");
+    }
+    assert_eq!(selection.skip_unread("d0/a.rs", 1), Some(Skip::Generated));
+    assert_eq!(selection.skip_unread("d1099/a.rs", 1), None);
+    selection.attributes(".gitattributes", &b"** ".repeat(1 << 20));
+    assert_eq!(selection.skip_unread("a.rs", 1), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use super::blocks::CommentLine;
 use super::line::{self, is_bullet};
+use super::{Reason, spellings};
 
 /// How a line stands to the line above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,25 @@ pub(super) fn find(line: &CommentLine, place: Place, licence: bool, tags: &[Stri
     if at_start.is_some() || licence { at_start } else { in_the_middle(&line.text, tags) }
 }
 
+/// Why the first tag in `text`, which [`find`] did not take, asks for nothing.
+pub(super) fn why_not(text: &str, tags: &[String]) -> Reason {
+    let spelled = tags.iter().flat_map(|tag| spellings(tag));
+    let Some((at, tag)) = spelled.filter_map(|tag| Some((text.find(&tag)?, tag))).min() else {
+        return Reason::InASentence;
+    };
+    let (before, rest) = (&text[..at], &text[at + tag.len()..]);
+    let quoted = ['`', '"', '“', '\''].iter().any(|quote| before.matches(*quote).count() % 2 == 1);
+    if quoted {
+        Reason::Quoted
+    } else if is_call(rest) || line::is_code(text) || rest.trim_start().starts_with('=') || rest.starts_with("::") {
+        Reason::Code
+    } else if is_prose(rest, &tag.to_ascii_uppercase(), tags) {
+        Reason::AboutTags
+    } else {
+        Reason::InASentence
+    }
+}
+
 /// Whether a line ends in the middle of a phrase, so that a tag below belongs to the phrase.
 pub(super) fn leads_into_tag(text: &str) -> bool {
     text.ends_with([',', '`', '"']) || BEFORE_PROSE.contains(&last_word(text).as_str())
@@ -136,7 +156,7 @@ fn at_start(text: &str, place: Place, licence: bool, tags: &[String]) -> Option<
 fn in_other_case(text: &str, start: usize, tag_at: usize, place: Place, tags: &[String]) -> Option<Tag> {
     let named = |tag: &&String| {
         let word = text.get(tag_at..tag_at + tag.len());
-        USUAL.contains(&tag.as_str()) && word.is_some_and(|word| word.eq_ignore_ascii_case(tag))
+        USUAL.contains(&tag.as_str()) && word.is_some_and(|word| spellings(tag).iter().any(|known| known == word))
     };
     let kind = tags.iter().find(named).filter(|_| place == Place::Opens)?;
     let end = tag_at + kind.len();

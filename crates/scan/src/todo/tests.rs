@@ -1,7 +1,12 @@
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::{InvalidTag, MAX_TAGS, Todo, TodoOptions, todos};
+use super::{InvalidTag, MAX_TAGS, Reason, Todo, TodoOptions};
+use crate::Selection;
+
+fn todos(path: &str, source: &[u8], options: &TodoOptions) -> Vec<Todo> {
+    Selection::default().todos(path, source, options).unwrap_or_default()
+}
 
 fn read(path: &str, source: &str) -> Vec<Todo> {
     todos(path, source.as_bytes(), &TodoOptions::default())
@@ -241,7 +246,51 @@ fn odd_tags_and_too_many_are_refused() {
 
 #[test]
 fn files_in_unknown_languages_ask_for_nothing() {
-    assert_eq!(read("README.md", "<!-- TODO: x -->"), []);
+    assert_eq!(read("photo.jpeg", "// TODO: x"), []);
+}
+
+#[test]
+fn fences_of_markdown_are_read_when_wanted() {
+    let source = "TODO: prose\n<!-- TODO: one -->\n```js\nf() // TODO: two\n```\n";
+    let titles = |options: &TodoOptions| -> Vec<String> {
+        todos("a.md", source.as_bytes(), options).into_iter().map(|todo| todo.title).collect()
+    };
+    assert_eq!(titles(&TodoOptions::default()), ["one"]);
+    assert_eq!(titles(&TodoOptions::default().with_markdown_fences(true)), ["one", "two"]);
+}
+
+#[rstest]
+#[case("let x = \"// TODO: x\";", Reason::NotAComment)]
+#[case("let TODO = 1;", Reason::NotAComment)]
+#[case("// MY_TODO: x", Reason::Name)]
+#[case("// see https://x.y/TODO", Reason::Name)]
+#[case("// see TODO.md", Reason::Name)]
+#[case("// ```\n// // TODO: x\n// ```", Reason::Example)]
+#[case("// Copyright XXX\n// Licensed under terms", Reason::Licence)]
+#[case("// a \"TODO: x\" string", Reason::Quoted)]
+#[case("// writes `// TODO: x` there", Reason::Quoted)]
+#[case("// BUG();", Reason::Code)]
+#[case("// TODO = 1", Reason::Code)]
+#[case("// TODO comments are gone", Reason::AboutTags)]
+#[case("// there is no TODO left", Reason::InASentence)]
+#[case("// works around a bug in the linker", Reason::InASentence)]
+fn what_is_left_out_has_a_reason(#[case] source: &str, #[case] reason: Reason) {
+    let left = Selection::default().left_out("a.rs", source.as_bytes(), &TodoOptions::default()).unwrap();
+    assert_eq!(left.iter().map(|left| left.reason).collect::<Vec<_>>(), [reason], "{left:?}");
+}
+
+#[test]
+fn reported_lines_and_other_words_are_not_explained() {
+    let source = "// TODO: x\n// that was a bug\ndebug(); // TODO: y\nlet debug = hackathon;\n";
+    let left = Selection::default().left_out("a.rs", source.as_bytes(), &TodoOptions::default()).unwrap();
+    assert_eq!(left.iter().map(|left| (left.line, left.reason)).collect::<Vec<_>>(), [(2, Reason::Continues)]);
+}
+
+#[test]
+fn explanations_are_bounded() {
+    let source = "let s = \"TODO\";\n".repeat(2_000);
+    let left = Selection::default().left_out("a.rs", source.as_bytes(), &TodoOptions::default()).unwrap();
+    assert_eq!(left.len(), 1_000);
 }
 
 #[test]

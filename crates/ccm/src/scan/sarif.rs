@@ -1,0 +1,48 @@
+//! Findings as SARIF 2.1.0, for code hosts and editors that read it.
+
+use backlog::finding::Finding;
+use serde_json::json;
+
+/// The findings as SARIF 2.1.0.
+pub(super) fn document(findings: &[&Finding]) -> serde_json::Value {
+    let mut kinds: Vec<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let rules: Vec<_> = kinds
+        .iter()
+        .map(|kind| json!({ "id": kind, "shortDescription": { "text": format!("A comment that says {kind}") } }))
+        .collect();
+    let results: Vec<_> = findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "ruleId": finding.kind,
+                "level": "note",
+                "message": { "text": finding.text },
+                "partialFingerprints": { "ccm/v1": finding.fingerprint },
+                "locations": [{ "physicalLocation": {
+                    "artifactLocation": { "uri": uri(&finding.path) },
+                    "region": { "startLine": finding.line.max(1), "endLine": finding.end_line.max(1) },
+                } }],
+            })
+        })
+        .collect();
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{ "tool": { "driver": { "name": "ccm", "version": env!("CARGO_PKG_VERSION"), "rules": rules } }, "results": results }],
+    })
+}
+
+/// A path as a relative URI reference: everything outside RFC 3986's unreserved characters and `/` is escaped.
+fn uri(path: &str) -> String {
+    path.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-._~/".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
+}

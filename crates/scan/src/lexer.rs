@@ -278,6 +278,8 @@ impl<'a> Lexer<'a> {
             Quirk::CharNotAfterWord => self.char_not_after_word(),
             Quirk::CharPrefix(prefix) => self.char_prefix(prefix),
             Quirk::Regex => self.regex(),
+            Quirk::RubyRegex => self.ruby_regex(),
+            Quirk::DollarQuote => self.dollar_quote(),
             Quirk::Heredoc(style) => self.heredoc(style),
             Quirk::ShellBraces => self.rest().starts_with(b"${") && self.skip_braces(),
             Quirk::LongBracket => self.long_bracket(),
@@ -297,6 +299,12 @@ impl<'a> Lexer<'a> {
             At::Anywhere => true,
             At::AfterSpace => previous.is_none_or(|byte| byte.is_ascii_whitespace()),
             At::WordStart => previous.is_none_or(|byte| byte.is_ascii_whitespace() || b";&|()`".contains(&byte)),
+            At::Loose => {
+                let after = self.rest().get(marker.len());
+                let ends = after.is_none_or(|byte| byte.is_ascii_whitespace() || marker.as_bytes().contains(byte));
+                ends && previous.is_none_or(|byte| byte.is_ascii_whitespace())
+            }
+            At::NotBeforeBracket => self.rest().get(marker.len()) != Some(&b'['),
             At::Column1 => previous.is_none_or(|byte| byte == b'\n'),
             At::NotAfterDollar => previous != Some(b'$'),
             At::LineStart => {

@@ -11,7 +11,7 @@
 //! and picks the lines that ask for work. [`findings`](fn@findings) gives them their identity.
 
 /// Grows with every change of what is found in the same bytes, so that earlier results are not taken for new ones.
-pub const ENGINE_VERSION: u32 = 2;
+pub const ENGINE_VERSION: u32 = 3;
 
 mod findings;
 mod language;

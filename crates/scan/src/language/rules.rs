@@ -7,6 +7,10 @@ pub(crate) enum At {
     Anywhere,
     /// At the start of a line or after white space: YAML.
     AfterSpace,
+    /// Between white space, so that ARM's `#8` is a number: assemblers.
+    Loose,
+    /// Not before `[`, which makes an attribute of it: PHP.
+    NotBeforeBracket,
     /// Where a word may start, so not in `$#` or `a#b`: shells.
     WordStart,
     /// Only white space before it on its line.
@@ -96,6 +100,10 @@ pub(crate) enum Quirk {
     CharPrefix(u8),
     /// `/…/` where an operand may start.
     Regex,
+    /// The same in Ruby, where one may begin a line and span many.
+    RubyRegex,
+    /// `` $` `` and `$'` of Ruby and Perl.
+    DollarQuote,
     /// `<<EOF`.
     Heredoc(Heredoc),
     /// `${…}` in code.
@@ -240,7 +248,7 @@ pub(super) const NIX: Rules = Rules {
     ..NOTHING
 };
 pub(super) const PHP: Rules = Rules {
-    line: &[line("//"), line("#")],
+    line: &[line("//"), at("#", At::NotBeforeBracket)],
     block: SLASH_STAR,
     strings: &[long("\""), long("'")],
     quirks: &[Quirk::Heredoc(Heredoc::Php)],
@@ -257,13 +265,27 @@ pub(super) const RUBY: Rules = Rules {
     line: HASH,
     block: &[Block { at: At::Column1, ..block("=begin", "\n=end") }],
     strings: &[with_holes(long("\""), HASH_BRACE), long("'"), with_holes(long("`"), HASH_BRACE)],
-    quirks: &[Quirk::EndMarker, Quirk::CharPrefix(b'?'), Quirk::Heredoc(Heredoc::Tight), Quirk::Percent, Quirk::Regex],
+    quirks: &[
+        Quirk::EndMarker,
+        Quirk::DollarQuote,
+        Quirk::CharPrefix(b'?'),
+        Quirk::Heredoc(Heredoc::Tight),
+        Quirk::Percent,
+        Quirk::RubyRegex,
+    ],
     ..NOTHING
 };
 pub(super) const PERL: Rules = Rules {
     line: &[at("#", At::NotAfterDollar)],
     strings: &[long("\""), Text { not_after_word: true, ..long("'") }],
-    quirks: &[Quirk::EndMarker, Quirk::Pod, Quirk::Heredoc(Heredoc::Tight), Quirk::PerlQuote, Quirk::Regex],
+    quirks: &[
+        Quirk::EndMarker,
+        Quirk::DollarQuote,
+        Quirk::Pod,
+        Quirk::Heredoc(Heredoc::Tight),
+        Quirk::PerlQuote,
+        Quirk::Regex,
+    ],
     ..NOTHING
 };
 pub(super) const ELIXIR: Rules = Rules {
@@ -414,7 +436,7 @@ pub(super) const FORTRAN: Rules = Rules { line: &[line("!")], strings: &[doubled
 pub(super) const FIXED_FORTRAN: Rules =
     Rules { line: &[line("!"), at("C ", At::Column1), at("c ", At::Column1), at("*", At::Column1)], ..FORTRAN };
 pub(super) const ASSEMBLY: Rules = Rules {
-    line: &[line("//"), line(";"), at("#", At::AfterSpace), at("@", At::AfterSpace), at("!", At::AfterSpace)],
+    line: &[line("//"), line(";"), at("#", At::Loose), at("@", At::Loose), at("!", At::Loose)],
     block: SLASH_STAR,
     strings: &[short("\"")],
     quirks: &[Quirk::Char],

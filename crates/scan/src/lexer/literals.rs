@@ -4,10 +4,12 @@
 use memchr::{memchr, memchr_iter, memmem};
 
 use super::{Lexer, PendingHeredoc, is_word};
-use crate::language::{Heredoc, Quirk, Rules};
+use crate::language::{At, Heredoc, Quirk, Rules};
 
 /// The longest regular expression literal and the longest `${…}`, in bytes.
 const MAX_GUESS: usize = 1_000;
+/// The longest regular expression over many lines, in bytes.
+const MAX_REGEX_BYTES: usize = 8_000;
 /// The longest character literal, in bytes: `'\u{10ffff}'`.
 const MAX_CHAR: usize = 12;
 /// How many heredocs may wait for the end of one line.
@@ -58,8 +60,8 @@ pub(super) fn first_bytes(rules: &Rules) -> [bool; 256] {
         Quirk::CppRaw => b"R".as_slice(),
         Quirk::Char | Quirk::CharNotAfterWord => b"'",
         Quirk::CharPrefix(b'?') => b"?",
-        Quirk::CharPrefix(_) | Quirk::ShellBraces => b"$",
-        Quirk::Regex => b"/",
+        Quirk::CharPrefix(_) | Quirk::ShellBraces | Quirk::DollarQuote => b"$",
+        Quirk::Regex | Quirk::RubyRegex => b"/",
         Quirk::Heredoc(_) => b"<",
         Quirk::LongBracket => b"[-",
         Quirk::Percent => b"%",
@@ -162,6 +164,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// `` $` ``, `$'`, `$"`: variables, not quotes.
+    pub(super) fn dollar_quote(&mut self) -> bool {
+        matches!(self.rest(), [b'$', b'`' | b'\'' | b'"' | b'/', ..]) && self.step(2)
+    }
+
     pub(super) fn backslash(&mut self) -> bool {
         // A line break keeps its meaning: line markers and heredocs depend on it.
         let rest = self.rest();
@@ -229,7 +236,16 @@ impl<'a> Lexer<'a> {
         // `//` and `/*` are comments where they exist, `/>` and `</` are JSX.
         let comment = self.rules.line.iter().any(|line| line.open == "//");
         let tag = self.previous() == Some(b'<') || rest.get(1) == Some(&b'>');
-        if (comment && (tag || matches!(rest.get(1), Some(b'/' | b'*')))) || !self.operand_may_start() {
+        if comment && (tag || matches!(rest.get(1), Some(b'/' | b'*'))) {
+            return false;
+        }
+        self.short_regex(false)
+    }
+
+    /// A regular expression on one line, where an operand may start or is `sure` to.
+    fn short_regex(&mut self, sure: bool) -> bool {
+        let rest = self.rest();
+        if !sure && !self.operand_may_start() {
             return false;
         }
         let (mut class, mut at) = (false, 1);
@@ -246,6 +262,32 @@ impl<'a> Lexer<'a> {
         }
         self.wrong_guesses -= 1;
         false
+    }
+
+    /// Ruby's `/…/`: also at the start of a line, and over many lines where the slash ends its line: `= /`, `/x`.
+    pub(super) fn ruby_regex(&mut self) -> bool {
+        let rest = self.rest();
+        if rest.first() != Some(&b'/') || self.wrong_guesses == 0 {
+            return false;
+        }
+        let at_line_start = self.allowed(At::LineStart, "/");
+        let line_end = memchr(b'\n', rest).unwrap_or(rest.len());
+        if rest[1..line_end].trim_ascii().is_empty() && self.operand_may_start() {
+            let lines = memchr_iter(b'\n', &rest[..rest.len().min(MAX_REGEX_BYTES)]);
+            let close = |at: usize| {
+                let line = rest[at + 1..].trim_ascii_start();
+                let flags = line.strip_prefix(b"/")?.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+                Some(rest.len() - line.len() + 1 + flags)
+            };
+            return match lines.into_iter().find_map(close) {
+                Some(length) => self.step(length),
+                None => {
+                    self.wrong_guesses -= 1;
+                    false
+                }
+            };
+        }
+        self.short_regex(at_line_start)
     }
 
     /// Notes the label of a heredoc; its text begins with the next line.

@@ -181,8 +181,14 @@ impl<'a> Lexer<'a> {
     fn read_text(&mut self, text: &'static Text) {
         let (open, close) = (text.open, text.close.as_bytes());
         debug_assert!(!open.is_empty() && !close.is_empty(), "a rule has markers");
+        let escape = if let Escape::Byte(byte) = text.escape { byte } else { close[0] };
+        let ends_something = |byte: u8| byte == close[0] || byte == escape || byte == b'\n';
         while self.pos < self.source.len() {
             let rest = self.rest();
+            if text.holes.is_empty() && !ends_something(rest[0]) {
+                self.pos += rest.iter().position(|byte| ends_something(*byte)).unwrap_or(rest.len());
+                continue;
+            }
             match text.escape {
                 Escape::Byte(byte) if rest[0] == byte => {
                     self.pos += if rest.starts_with(b"\\\r\n") { 3 } else { 2 };
@@ -258,6 +264,11 @@ impl<'a> Lexer<'a> {
         }
         if !self.starts_something[usize::from(byte)] {
             self.pos += 1;
+            // Most code is plain: nothing but a bracket of a string's code and a line break before a heredoc counts.
+            if self.stack.is_empty() && self.heredocs.is_empty() && self.stop.is_none() {
+                let plain = self.rest().iter().position(|byte| self.starts_something[usize::from(*byte)]);
+                self.pos = plain.map_or(self.source.len(), |length| self.pos + length);
+            }
             return;
         }
         let done = self.read_quirk() || self.read_block_comment() || self.read_line_comment() || self.open_text();

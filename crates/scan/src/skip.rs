@@ -250,7 +250,7 @@ impl Selection {
         if !self.excluded.is_empty() && self.excluded.matched_path_or_any_parents(path, false).is_ignore() {
             return Some(Skip::Excluded);
         }
-        by_name(&path.to_lowercase(), size, self.attributes.of(path))
+        by_name(&path.to_ascii_lowercase(), size, self.attributes.of(path))
     }
 
     /// What the file at `path` asks for, after [`Self::skip_unread`] did not refuse it.

@@ -176,8 +176,14 @@ impl Todo {
 pub(crate) fn in_language(language: &Language, source: &[u8], options: &TodoOptions) -> Vec<Todo> {
     let comments = lexer::comments(language, source, options.markdown_fences);
     let lines = Lines::of(source);
+    let tags: Option<Vec<usize>> = options.words(source).map(|words| words.map(|(start, _)| start).collect());
+    // Only a block with a tag in it is worth taking apart.
+    let wanted = |start: usize, end: usize| {
+        let next = |tags: &Vec<usize>| tags.get(tags.partition_point(|tag| *tag < start)).copied();
+        tags.as_ref().is_none_or(|tags| next(tags).is_some_and(|tag| tag < end))
+    };
     let mut found = Vec::new();
-    for block in blocks::blocks(source, &lines, &comments) {
+    for block in blocks::blocks(source, &lines, &comments, wanted) {
         in_block(&block, source, &lines, &comments, options, &mut found);
     }
     found

@@ -78,11 +78,17 @@ pub(super) struct Block {
     pub(super) licence: bool,
 }
 
-/// The blocks of a file: each block comment is one, and so are line comments below each other that look the same.
-pub(super) fn blocks(source: &[u8], lines: &Lines, comments: &[Comment]) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
+/// The blocks of a file that `wanted` accepts by their first byte and the one past their last: each block comment is one,
+/// and so are line comments below each other that look the same.
+pub(super) fn blocks(
+    source: &[u8],
+    lines: &Lines,
+    comments: &[Comment],
+    wanted: impl Fn(usize, usize) -> bool,
+) -> Vec<Block> {
+    let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
     let mut last: Option<(usize, usize, &[u8])> = None;
-    for comment in comments {
+    for (index, comment) in comments.iter().enumerate() {
         let number = lines.number_at(comment.start);
         let (line_start, _) = lines.range(number);
         let column = comment.start - line_start;
@@ -90,32 +96,38 @@ pub(super) fn blocks(source: &[u8], lines: &Lines, comments: &[Comment]) -> Vec<
             CommentKind::Line => Some((number, column, marker(source, comment))),
             CommentKind::Block => None,
         };
-        let alone = source[line_start..comment.start].iter().all(u8::is_ascii_whitespace);
         let continues = match (last, shape) {
             (Some((above, above_column, above_marker)), Some((_, _, marker))) => {
-                alone && above + 1 == number && above_column == column && above_marker == marker
+                above + 1 == number
+                    && above_column == column
+                    && above_marker == marker
+                    && source[line_start..comment.start].iter().all(u8::is_ascii_whitespace)
             }
             _ => false,
         };
-        match blocks.last_mut().filter(|_| continues) {
-            Some(block) => {
-                block.lines.extend(comment_lines(source, lines, comment));
-                block.end = comment.end;
-            }
-            None => blocks.push(Block {
-                lines: comment_lines(source, lines, comment),
-                start: comment.start,
-                end: comment.end,
-                licence: false,
-            }),
+        match groups.last_mut().filter(|_| continues) {
+            Some(group) => group.end = index + 1,
+            None => groups.push(index..index + 1),
         }
         last = shape;
     }
-    for block in &mut blocks {
-        block.licence = is_licence(block);
-        mark_fences(block);
-    }
-    blocks
+    let groups = groups.into_iter().map(|group| &comments[group]);
+    groups
+        .filter(|group| wanted(group[0].start, group[group.len() - 1].end))
+        .map(|group| block(source, lines, group))
+        .collect()
+}
+
+fn block(source: &[u8], lines: &Lines, comments: &[Comment]) -> Block {
+    let mut block = Block {
+        lines: comments.iter().flat_map(|comment| comment_lines(source, lines, comment)).collect(),
+        start: comments[0].start,
+        end: comments[comments.len() - 1].end,
+        licence: false,
+    };
+    block.licence = is_licence(&block);
+    mark_fences(&mut block);
+    block
 }
 
 /// The marker as written: `//`, `///`, `##`.

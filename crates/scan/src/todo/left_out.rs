@@ -68,7 +68,7 @@ pub(crate) fn left_out(language: &Language, source: &[u8], options: &TodoOptions
     let Some(prefilter) = &options.prefilter else { return Vec::new() };
     let lines = Lines::of(source);
     let comments = lexer::comments(language, source, options.markdown_fences);
-    let blocks = blocks::blocks(source, &lines, &comments);
+    let blocks = blocks::blocks(source, &lines, &comments, |_, _| true);
     let found = in_language(language, source, options);
     let mut left: Vec<LeftOut> = Vec::new();
     for hit in prefilter.find_iter(source) {

@@ -13,7 +13,8 @@
 //! ([`FakeGitHub::in_virtual_time`]). Stories change the world by short verbs
 //! (`verbs`), which need no permission and are not requests: neither limits nor faults nor the referee see them.
 //!
-//! **Known differences.** Little of GraphQL (see `graphql`), no search, no forks, one head repository per pull request; rebase
+//! **Known differences.** Little of GraphQL (see `graphql`), searches know a few qualifiers, no forks, one head
+//! repository per pull request; rebase
 //! merges are refused as if the repository forbade them. Job logs live on a second port ([`FakeGitHub::elsewhere`]),
 //! as on GitHub, where the client must not send its credentials.
 //!
@@ -44,6 +45,7 @@ mod render;
 mod repositories;
 mod reviews;
 mod routes;
+mod search;
 mod serve;
 mod smart_http;
 mod verbs;
@@ -69,7 +71,7 @@ pub use apps::{App, Selection};
 pub use faults::Fault;
 pub use permission::Permission;
 pub use referee::{Kind, Request};
-pub use verbs::{IssueRef, PullRequest, Target};
+pub use verbs::{IssueRef, PullRequest, PushRule, Target};
 pub use webhooks::{Delivery, Mishap};
 pub use world::{CheckRun, Comment, Issue, IssueEvent, Pull, Review, ReviewComment};
 
@@ -225,6 +227,21 @@ impl FakeGitHub {
     /// For how long after a push GitHub has not computed yet whether a pull request can be merged (virtual time).
     pub fn set_mergeable_after(&self, wait: Duration) {
         self.hub.world().mergeable_after = wait;
+    }
+
+    /// For how long after its creation a search does not find an issue (virtual time).
+    pub fn set_search_lag(&self, lag: Duration) {
+        self.hub.world().search_lag = lag;
+    }
+
+    /// How many entries a listing of a whole tree has at most; 100,000 unless told.
+    pub fn set_most_tree_entries(&self, most: usize) {
+        self.hub.world().most_tree_entries = most;
+    }
+
+    /// With which status (301, 302, 307, 308) a write to a renamed repository is sent on; 307 unless told.
+    pub fn set_write_redirect(&self, status: u16) {
+        self.hub.world().write_redirect = status;
     }
 
     /// From how many fields at the top on a GraphQL document is too much: it ends in a 502, and costs twice.

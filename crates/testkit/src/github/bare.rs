@@ -69,7 +69,7 @@ pub(crate) async fn init(dir: &Path, default_branch: &str) -> Result<()> {
     let hooks = dir.join("hooks");
     fs::create_dir_all(&hooks)?;
     let hook = hooks.join("pre-receive");
-    fs::write(&hook, "#!/bin/sh\nif [ -f push-refusal ]; then cat push-refusal >&2; exit 1; fi\n")?;
+    fs::write(&hook, include_str!("pre-receive.sh"))?;
     make_executable(&hook)
 }
 

@@ -194,7 +194,7 @@ impl Call {
     pub(super) fn named(&self, world: &World, owner: &str, name: &str) -> Result<usize, Answer> {
         match world.find(owner, name) {
             Found::Nowhere => Err(Answer::not_found()),
-            Found::Moved(at) => Err(self.moved(&world.repos[at])),
+            Found::Moved(at) => Err(self.moved(world, &world.repos[at])),
             Found::Here(at) if self.permission(world, at) == Permission::None => Err(Answer::not_found()),
             Found::Here(at) if world.repos[at].blocked => {
                 let block =
@@ -247,12 +247,12 @@ impl Call {
     pub(super) fn here(&self, world: &World) -> Result<usize, Answer> {
         match world.find(self.param("owner"), self.param("repo")) {
             Found::Nowhere => Err(Answer::not_found()),
-            Found::Moved(at) => Err(self.moved(&world.repos[at])),
+            Found::Moved(at) => Err(self.moved(world, &world.repos[at])),
             Found::Here(at) => Ok(at),
         }
     }
 
-    fn moved(&self, repo: &Repository) -> Answer {
+    fn moved(&self, world: &World, repo: &Repository) -> Answer {
         let rest: Vec<&str> = self.path.split('/').skip(4).collect();
         let mut url = format!("{}/repositories/{}", self.base, repo.id);
         if !rest.is_empty() {
@@ -263,7 +263,7 @@ impl Call {
         }
         let (status, message) = match self.method.as_str() {
             "GET" | "HEAD" => (301, "Moved Permanently"),
-            _ => (307, "Temporary Redirect"),
+            _ => (world.write_redirect, "Temporary Redirect"),
         };
         let body = json!({"message": message, "url": url, "documentation_url": DOCUMENTATION});
         Answer::json(status, body).with("location", url)

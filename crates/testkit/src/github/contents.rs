@@ -71,9 +71,42 @@ pub(super) async fn get(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
     Ok(Answer::ok(file))
 }
 
+/// `GET /repos/{owner}/{repo}/git/trees/{tree_sha}`, with `recursive` down to the last file.
+pub(super) async fn tree(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
+    let place = place(&call, &hub)?;
+    let commit = resolve(&place.dir, call.param("tree_sha")).await;
+    let name = commit.unwrap_or_else(|| call.param("tree_sha").to_owned());
+    let sha = bare::git_text(&place.dir, &["rev-parse", "--verify", "--quiet", &format!("{name}^{{tree}}")]).await;
+    let sha = sha.map_err(|_| Answer::not_found())?;
+    let mut args = vec!["-c", "core.quotepath=false", "ls-tree", "--long", "-t", &sha];
+    if call.query("recursive").is_some() {
+        args.insert(4, "-r");
+    }
+    let text = bare::git_text(&place.dir, &args).await.map_err(|error| Answer::broken(&error))?;
+    let most = hub.world().most_tree_entries;
+    let entries = text.lines().take(most).filter_map(|line| {
+        let (meta, path) = line.split_once('\t')?;
+        let meta: Vec<&str> = meta.split_whitespace().collect();
+        let (mode, kind, sha) = (meta.first()?, meta.get(1)?, meta.get(2)?);
+        let url = format!("{}/git/{kind}s/{sha}", place.home);
+        let mut entry = json!({"path": path, "mode": mode, "type": kind, "sha": sha, "url": url});
+        if let Some(size) = meta.get(3).and_then(|size| size.parse::<u64>().ok()) {
+            entry["size"] = json!(size);
+        }
+        Some(entry)
+    });
+    let entries: Vec<Value> = entries.collect();
+    let url = format!("{}/git/trees/{sha}", place.home);
+    let truncated = text.lines().count() > most;
+    Ok(Answer::ok(json!({"sha": sha, "url": url, "tree": entries, "truncated": truncated})))
+}
+
+/// How many entries of a folder the contents route gives at most.
+const LARGEST_FOLDER: usize = 1_000;
+
 async fn folder(place: &Place, name: &str, path: &str, object: &str) -> anyhow::Result<Answer> {
     let text = bare::git_text(&place.dir, &["-c", "core.quotepath=false", "ls-tree", "--long", object]).await?;
-    let entries = text.lines().filter_map(|line| {
+    let entries = text.lines().take(LARGEST_FOLDER).filter_map(|line| {
         let (meta, file) = line.split_once('\t')?;
         let meta: Vec<&str> = meta.split_whitespace().collect();
         let kind = if meta.get(1) == Some(&"tree") { "dir" } else { "file" };

@@ -12,6 +12,39 @@ pub struct Fault {
     arrival: Option<u64>,
     skip: u64,
     left: u64,
+    delay: Duration,
+    chance: Option<Chance>,
+}
+
+/// A throw of dice for every matching request, the same in every run.
+#[derive(Clone, Debug)]
+struct Chance {
+    percent: u64,
+    state: u64,
+}
+
+impl Chance {
+    fn throw(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state
+    }
+
+    /// A failure of the server, or nothing. Half of the failures come after the deed.
+    fn failure(&mut self) -> Option<Effect> {
+        if self.throw() % 100 >= self.percent {
+            return None;
+        }
+        let status = [500, 502, 503][usize::try_from(self.throw() % 3).unwrap_or(0)];
+        let done = self.throw() % 2 == 0;
+        let body = r#"{"message":"Server Error"}"#.to_owned();
+        Some(if done {
+            Effect::ExecuteThenStatus(status)
+        } else {
+            Effect::Answer { status, body, headers: Vec::new() }
+        })
+    }
 }
 
 /// What a fault does.
@@ -43,6 +76,14 @@ pub(super) enum Effect {
     Headers(Vec<(String, String)>),
     /// Not executed; 302 to another host that records what arrives there.
     RedirectElsewhere,
+    /// Executed; the body comes one byte at a time.
+    Drip(Duration),
+    /// Executed; only the first half of the body comes.
+    Half,
+    /// Executed; the links of the paging lead to another host.
+    LinkElsewhere,
+    /// Executed; one value of the JSON is another.
+    Field(String, serde_json::Value),
     /// GraphQL: executed; only the first so many fields at the top have data.
     PartialData(usize),
     /// GraphQL: not executed; the mutation came too fast.
@@ -56,7 +97,7 @@ const CONTENT: &str = "You have exceeded a secondary rate limit and have been te
 
 impl Fault {
     fn new(effect: Effect) -> Self {
-        Self { effect, route: String::new(), arrival: None, skip: 0, left: 1 }
+        Self { effect, route: String::new(), arrival: None, skip: 0, left: 1, delay: Duration::ZERO, chance: None }
     }
 
     /// A status with GitHub's error shape and this message; nothing is executed.
@@ -209,6 +250,58 @@ impl Fault {
         Self::new(Effect::RedirectElsewhere)
     }
 
+    /// Executed; the body comes one byte at a time, so often.
+    #[must_use]
+    pub fn dripping_body(every: Duration) -> Self {
+        Self::new(Effect::Drip(every))
+    }
+
+    /// Executed; the body ends in the middle, as a pack does when the connection breaks.
+    #[must_use]
+    pub fn half_a_body() -> Self {
+        Self::new(Effect::Half)
+    }
+
+    /// Executed; the next pages are said to be on another host.
+    #[must_use]
+    pub fn link_elsewhere() -> Self {
+        Self::new(Effect::LinkElsewhere)
+    }
+
+    /// Executed; the value at a JSON pointer of the answer is another one, such as a state that nobody knows.
+    #[must_use]
+    pub fn field(pointer: &str, value: serde_json::Value) -> Self {
+        Self::new(Effect::Field(pointer.to_owned(), value))
+    }
+
+    /// The shapes in which GitHub tells what is wrong with a request: a list of objects, an object, a text, a list of
+    /// texts; nothing is executed.
+    #[must_use]
+    pub fn unprocessable() -> [Self; 4] {
+        let errors = [
+            r#"[{"resource":"Issue","field":"title","code":"invalid"}]"#,
+            r#"{"title":"is invalid"}"#,
+            r#""title is invalid""#,
+            r#"["title is invalid"]"#,
+        ];
+        errors.map(|errors| Self::answer(422, &format!(r#"{{"message":"Validation Failed","errors":{errors}}}"#)))
+    }
+
+    /// 500, 502 or 503 for so many of a hundred requests from now on, half of them after the deed; the same ones for the
+    /// same seed.
+    #[must_use]
+    pub fn at_random(percent: u64, seed: u64) -> Self {
+        let chance = Some(Chance { percent, state: seed | 1 });
+        Self { chance, ..Self::bad_gateway().forever() }
+    }
+
+    /// Waits so long before anything happens.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
     /// A GraphQL document that used up what GitHub gives to one: only its first `kept` fields at the top have data.
     #[must_use]
     pub fn partial_data(kept: usize) -> Self {
@@ -287,8 +380,8 @@ impl Faults {
         self.0.clear();
     }
 
-    /// The effect for this request, used up by the call.
-    pub(super) fn take(&mut self, arrival: u64, method: &str, template: &str) -> Option<Effect> {
+    /// The effect for this request and how long it waits before, used up by the call.
+    pub(super) fn take(&mut self, arrival: u64, method: &str, template: &str) -> Option<(Effect, Duration)> {
         for fault in &mut self.0 {
             if !matches(&fault.route, method, template)
                 || fault.arrival.is_some_and(|n| n != arrival)
@@ -300,8 +393,15 @@ impl Faults {
                 fault.skip -= 1;
                 continue;
             }
+            let effect = match &mut fault.chance {
+                None => fault.effect.clone(),
+                Some(chance) => match chance.failure() {
+                    Some(effect) => effect,
+                    None => continue,
+                },
+            };
             fault.left -= 1;
-            return Some(fault.effect.clone());
+            return Some((effect, fault.delay));
         }
         None
     }

@@ -7,10 +7,10 @@ use futures::future::BoxFuture;
 use super::call::{Call, Reply};
 use super::hub::Hub;
 use super::referee::Kind;
-use super::referee::Kind::{Content, Git, Mint, Query, Read, Write};
+use super::referee::Kind::{CodeSearch, Content, Git, Mint, Query, Read, Search, Write};
 use super::world::World;
 use super::{
-    apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews, webhooks,
+    apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews, search, webhooks,
 };
 
 /// Who answers a route.
@@ -57,6 +57,9 @@ static ROUTES: &[Route] = &[
     git("POST", "/{owner}/{repo}.git/git-receive-pack"),
     // What a document is to the limits is in the document.
     later("POST", "/graphql", Query, |c, h| Box::pin(graphql::post(c, h))),
+    now("GET", "/search/issues", Search, search::issues),
+    later("GET", "/search/code", CodeSearch, |c, h| Box::pin(search::code(c, h))),
+    later("GET", "/repos/{owner}/{repo}/git/trees/{tree_sha}", Read, |c, h| Box::pin(contents::tree(c, h))),
     now("GET", "/app", Read, apps::me),
     now("GET", "/app/installations", Read, apps::installations),
     now("GET", "/app/installations/{installation_id}", Read, apps::installation),

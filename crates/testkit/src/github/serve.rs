@@ -111,7 +111,8 @@ pub(super) async fn serve(hub: Arc<Hub>, request: HttpRequest<IncomingBody>) -> 
     let mut visit = Visit { hub: hub.clone(), ticket, verdict: Verdict::default(), waiting };
     let latency = hub.latencies().of(&arrived.method, route);
     let job = Job { hub: &hub, arrived: &arrived, found, kind, actor: &actor };
-    visit.wait(latency).await;
+    let (effect, delay) = effect.map_or((None, Duration::ZERO), |(effect, delay)| (Some(effect), delay));
+    visit.wait(latency + delay).await;
     suffer(job, effect, &mut visit).await
 }
 
@@ -194,6 +195,27 @@ async fn suffer(job: Job<'_>, effect: Option<Effect>, visit: &mut Visit) -> Resu
         }
         Effect::WithoutRateHeaders => with_rate = false,
         Effect::Headers(extra) => answer.headers.extend(extra),
+        Effect::Half => {
+            let bytes = bytes_of(&answer.payload);
+            answer.payload = Payload::Raw(content_type_of(&answer.payload), bytes.slice(..bytes.len() / 2));
+        }
+        Effect::LinkElsewhere => {
+            for (_, value) in answer.headers.iter_mut().filter(|(name, _)| name == "link") {
+                *value = value.replace(&hub.base, &hub.elsewhere);
+            }
+        }
+        Effect::Field(pointer, value) => {
+            if let Payload::Json(body) = &mut answer.payload
+                && let Some(place) = body.pointer_mut(&pointer)
+            {
+                *place = value;
+            }
+        }
+        Effect::Drip(every) => {
+            let (parts, body) = job.send(answer, true, visit).into_parts();
+            let bytes = body.collect().await.map_or_else(|never| match never {}, |body| body.to_bytes());
+            return Ok(Response::from_parts(parts, drip(bytes, every, hub.waiting())));
+        }
         _ => {}
     }
     Ok(job.send(answer, with_rate, visit))
@@ -445,12 +467,32 @@ impl Job<'_> {
     }
 }
 
+fn content_type_of(payload: &Payload) -> String {
+    match payload {
+        Payload::Raw(content_type, _) => content_type.clone(),
+        Payload::Json(_) | Payload::Empty => "application/json; charset=utf-8".to_owned(),
+    }
+}
+
 fn bytes_of(payload: &Payload) -> Bytes {
     match payload {
         Payload::Empty => Bytes::new(),
         Payload::Json(value) => value.to_string().into(),
         Payload::Raw(_, bytes) => bytes.clone(),
     }
+}
+
+/// A body that comes one byte at a time.
+fn drip(bytes: Bytes, every: Duration, waiting: Waiting) -> Body {
+    let stream = futures::stream::unfold((bytes, waiting), move |(mut bytes, waiting)| async move {
+        if bytes.is_empty() {
+            return None;
+        }
+        waiting.sleep(every).await;
+        let first = bytes.split_to(1);
+        Some((Ok(Frame::data(first)), (bytes, waiting)))
+    });
+    StreamBody::new(stream).boxed_unsync()
 }
 
 /// A body that goes on for as long as somebody listens.

@@ -28,7 +28,12 @@ pub(super) async fn serve(
     };
     let service = arrived.path.split_once(".git/").map_or("", |(_, service)| service);
     let lock = if push { Some(hub.git_writes.lock().await) } else { None };
-    let answer = backend(hub, arrived, actor, &format!("/{id}.git/{service}")).await;
+    let mut answer = backend(hub, arrived, actor, &format!("/{id}.git/{service}")).await;
+    if let (true, Ok(Answer { payload: Payload::Raw(_, body), .. })) = (push, &mut answer)
+        && let Some(reason) = reason(hub, id)
+    {
+        *body = reworded(body, &reason).into();
+    }
     drop(lock);
     if push {
         hub.world().observe(repo, hub.clock.now());
@@ -87,6 +92,54 @@ fn text(status: u16, message: &str) -> Answer {
     let mut answer = Answer::raw("text/plain; charset=utf-8", format!("{message}\n"));
     answer.status = status;
     answer
+}
+
+/// Why the last push was refused, if a rule said so.
+fn reason(hub: &Hub, id: u64) -> Option<String> {
+    let path = hub.root.join(format!("{id}.git/push-reason"));
+    let reason = std::fs::read_to_string(&path).ok()?;
+    std::fs::remove_file(path).ok()?;
+    Some(reason.trim().to_owned())
+}
+
+/// What git says of a branch that any hook refused.
+const DECLINED: &str = "pre-receive hook declined";
+
+/// The report of a push with GitHub's own reason in place of git's. The report is a list of lines with their length in
+/// front, wrapped in such a line again (band 1) beside what hooks said (band 2).
+fn reworded(body: &[u8], reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in lines(body) {
+        match line {
+            Some([1, report @ ..]) => {
+                let mut inner = vec![1];
+                for line in lines(report) {
+                    let text = line.map(|line| String::from_utf8_lossy(line).replace(DECLINED, reason));
+                    put(&mut inner, text.as_deref().map(str::as_bytes));
+                }
+                put(&mut out, Some(&inner));
+            }
+            other => put(&mut out, other),
+        }
+    }
+    out
+}
+
+/// The lines of git's protocol; `None` is the empty one that ends a list.
+fn lines(mut bytes: &[u8]) -> Vec<Option<&[u8]>> {
+    let mut found = Vec::new();
+    while let Some((length, rest)) = bytes.split_at_checked(4) {
+        let length = std::str::from_utf8(length).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok()).unwrap_or(0);
+        let (line, after) = rest.split_at(length.saturating_sub(4).min(rest.len()));
+        found.push((length > 0).then_some(line));
+        bytes = after;
+    }
+    found
+}
+
+fn put(out: &mut Vec<u8>, line: Option<&[u8]>) {
+    out.extend_from_slice(format!("{:04x}", line.map_or(0, |line| line.len() + 4)).as_bytes());
+    out.extend_from_slice(line.unwrap_or_default());
 }
 
 /// Lets git answer.

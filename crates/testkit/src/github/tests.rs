@@ -13,6 +13,7 @@ mod apps;
 mod changes;
 mod clones;
 mod graphql;
+mod oddities;
 mod politeness;
 mod reading;
 mod waiting;

@@ -7,6 +7,8 @@ mod issues;
 mod pulls;
 mod repositories;
 
+pub use repositories::PushRule;
+
 use std::sync::MutexGuard;
 use std::sync::atomic::AtomicU64;
 

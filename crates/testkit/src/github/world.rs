@@ -399,6 +399,12 @@ pub(super) struct World {
     pub(super) tokens: BTreeMap<String, String>,
     pub(super) repos: Vec<Repository>,
     pub(super) mergeable_after: Duration,
+    /// For how long a search does not find a new issue.
+    pub(super) search_lag: Duration,
+    /// How many entries a listing of a whole tree has at most.
+    pub(super) most_tree_entries: usize,
+    /// The status of a write to a former name of a repository.
+    pub(super) write_redirect: u16,
     /// How many fields at the top of a GraphQL document the server can do in its ten seconds.
     pub(super) most_aliases: usize,
     pub(super) apps: Apps,
@@ -414,6 +420,9 @@ impl World {
             tokens: BTreeMap::new(),
             repos: Vec::new(),
             mergeable_after: Duration::ZERO,
+            search_lag: Duration::ZERO,
+            most_tree_entries: 100_000,
+            write_redirect: 307,
             most_aliases: usize::MAX,
             apps: Apps { token_length: 40, ..Apps::default() },
             next_id: AtomicU64::new(1001),

@@ -1,3 +1,4 @@
+use super::super::PushRule;
 use super::*;
 use base64::Engine;
 use std::path::Path;
@@ -80,4 +81,60 @@ async fn private_and_renamed_repositories_and_refused_pushes() {
     assert!(!done && said.contains("403"), "{said}");
     site.github.fail(Fault::status(429, "Too many").on("GET /info/refs"));
     assert!(git(&app, Some(&site.token), &["ls-remote", &url]).await.1.contains("429"));
+}
+
+/// A clone of `me/app` with one more commit in it, and what a push of it says.
+async fn pushed(site: &Site, branch: &str, file: &str, content: &str) -> (bool, String) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let url = format!("{}/me/app.git", site.github.url());
+    assert!(git(dir.path(), None, &["clone", "--quiet", &url, "app"]).await.0);
+    let app = dir.path().join("app");
+    let file = app.join(file);
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    std::fs::write(file, content).expect("a file");
+    assert!(git(&app, None, &["add", "--all"]).await.0);
+    assert!(git(&app, None, &["commit", "--quiet", "-m", "New"]).await.0);
+    git(&app, Some(&site.token), &["push", "origin", &format!("HEAD:refs/heads/{branch}")]).await
+}
+
+#[tokio::test]
+async fn f61_pushes_are_refused_in_githubs_words() {
+    let site = Site::new().await;
+    let rules =
+        [PushRule::Protected("main"), PushRule::NoWorkflows, PushRule::LargestFile(1000), PushRule::NoSecret("hush")];
+    site.github.set_push_rules("me/app", &rules);
+    let workflow = "refusing to allow a GitHub App to create or update workflow `.github/workflows/ci.yml` without `workflows` permission";
+    let long = "x".repeat(1001);
+    let table = [
+        ("main", "a.txt", "a", "GH006: Protected branch update failed", "(protected branch hook declined)"),
+        ("fix", ".github/workflows/ci.yml", "on: push", workflow, "remote rejected"),
+        ("fix", "long.txt", long.as_str(), "GH001: Large files detected", "(pre-receive hook declined)"),
+        ("fix", "a.txt", "key: hush", "GH013", "(push declined due to repository rule violations)"),
+    ];
+    for (branch, file, content, said, reason) in table {
+        let (done, text) = pushed(&site, branch, file, content).await;
+        assert!(!done && text.contains(said) && text.contains(reason), "{text}");
+    }
+    let (done, text) = pushed(&site, "fix", "a.txt", "fine").await;
+    assert!(done, "{text}");
+}
+
+#[tokio::test]
+async fn f60_git_may_break_off_lose_branches_and_know_no_filters() {
+    let site = Site::new().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let url = format!("{}/me/app.git", site.github.url());
+    site.github.fail(Fault::half_a_body().on("POST /git-upload-pack").nth(2));
+    let (done, said) = git(dir.path(), None, &["clone", &url, "broken"]).await;
+    assert!(!done && (said.contains("early EOF") || said.contains("unexpected disconnect")), "{said}");
+    site.github.set_partial_clones("me/app", false).await;
+    let (_, said) = git(dir.path(), None, &["clone", "--filter=blob:none", &url, "whole"]).await;
+    assert!(said.contains("filtering not recognized"), "{said}");
+    let first = site.github.branch("me/app", "main").expect("the branch exists");
+    site.github.commit("me/app", "Second", &[("b.txt", "b\n")]).await;
+    site.github.reset_branch("me/app", "main", &first).await;
+    assert_eq!(site.github.branch("me/app", "main"), Some(first));
+    site.github.many_branches("me/app", 20_000).await;
+    let (_, said) = git(dir.path(), None, &["ls-remote", "--heads", &url]).await;
+    assert_eq!(said.lines().count(), 20_001);
 }

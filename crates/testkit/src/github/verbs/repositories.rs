@@ -7,6 +7,19 @@ use super::super::FakeGitHub;
 use super::super::bare::{self, Change};
 use super::super::world::Repository;
 
+/// What a repository does not take in a push.
+#[derive(Clone, Copy, Debug)]
+pub enum PushRule<'a> {
+    /// Anything on this branch.
+    Protected(&'a str),
+    /// A branch whose workflows differ from those of the default branch.
+    NoWorkflows,
+    /// A file of more bytes.
+    LargestFile(u64),
+    /// A file with this text, which gives a secret away.
+    NoSecret(&'a str),
+}
+
 impl FakeGitHub {
     /// Makes a public repository `owner/name` with an empty branch `main`. The first one is the default of all verbs.
     ///
@@ -94,6 +107,41 @@ impl FakeGitHub {
             Some(text) => std::fs::write(path, format!("{text}\n")).expect("the folder is writable"),
             None => std::fs::remove_file(path).expect("pushes were refused before"),
         }
+    }
+
+    /// Refuses pushes that break these rules, in GitHub's words; none unless told.
+    pub fn set_push_rules(&self, repo: &str, rules: &[PushRule]) {
+        let path = self.git_dir(repo).join("push-rules");
+        let line = |rule: &PushRule| match rule {
+            PushRule::Protected(branch) => format!("protected='{branch}'\n"),
+            PushRule::NoWorkflows => "workflows=1\n".to_owned(),
+            PushRule::LargestFile(bytes) => format!("largest={bytes}\n"),
+            PushRule::NoSecret(text) => format!("secret='{text}'\n"),
+        };
+        std::fs::write(path, rules.iter().map(line).collect::<String>()).expect("the folder is writable");
+    }
+
+    /// Whether git may be asked to leave out files (partial clones); it may unless told.
+    pub async fn set_partial_clones(&self, repo: &str, allowed: bool) {
+        let value = if allowed { "true" } else { "false" };
+        let dir = self.git_dir(repo);
+        bare::git(&dir, &["config", "uploadpack.allowFilter", value], b"").await.expect("git keeps its settings");
+    }
+
+    /// Makes so many more branches, all at the tip of the default branch.
+    pub async fn many_branches(&self, repo: &str, count: usize) {
+        let (dir, tip) = (self.git_dir(repo), self.branch(repo, "main").expect("the branch exists"));
+        let orders: String = (0..count).map(|n| format!("create refs/heads/many/{n:06} {tip}\n")).collect();
+        bare::git(&dir, &["update-ref", "--stdin"], orders.as_bytes()).await.expect("git makes them");
+        bare::git(&dir, &["pack-refs", "--all"], b"").await.expect("git packs them");
+    }
+
+    /// Puts a branch somewhere else by force; commits that only it had are lost to it.
+    pub async fn reset_branch(&self, repo: &str, branch: &str, to: &str) {
+        let dir = self.git_dir(repo);
+        bare::git(&dir, &["update-ref", &format!("refs/heads/{branch}"), to], b"").await.expect("the commit exists");
+        let (mut world, at) = self.at(Some(repo));
+        world.observe(at, self.hub.clock.now());
     }
 
     /// The folder of the bare repository, for tests that look at or break it directly.

@@ -97,3 +97,22 @@ async fn graphql_is_spoken_as_githubs_schema_says() {
     assert_eq!(github.violations(), Vec::<String>::new());
     client.judge.end().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_and_trees_are_answered_as_github_describes_them() {
+    let (_github, mut client) = site().await;
+    let table = [
+        ("/search/issues?q=repo:me/app+is:issue", "/items/0/title", json!("Crash")),
+        ("/search/issues?q=repo:me/app+is:pr&sort=updated&order=asc", "/items/0/number", json!(2)),
+        ("/search/code?q=greet+repo:me/app", "/items/0/path", json!("src/app.py")),
+        ("/repos/me/app/git/trees/main?recursive=1", "/truncated", json!(false)),
+        ("/repos/me/app/git/trees/main", "/tree/0/path", json!("README.md")),
+    ];
+    for (path, pointer, expected) in table {
+        let body = client.get(path).await;
+        assert_eq!(body.pointer(pointer), Some(&expected), "{path}: {body:#}");
+    }
+    assert_eq!(client.judge.wrong_requests(), Vec::<String>::new());
+    assert_eq!(client.judge.wrong_answers(), Vec::<String>::new());
+    client.judge.end().await.unwrap();
+}

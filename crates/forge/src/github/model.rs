@@ -297,7 +297,7 @@ pub(super) struct Status {
     pub(super) target_url: Option<String>,
 }
 
-/// What GitHub says when it refuses: `message`, and `errors` as objects, plain text, or one text.
+/// What GitHub says when it refuses: `message`, and `errors` as objects, plain text, one text, or texts by field.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct ErrorBody {
     #[serde(default, deserialize_with = "lenient")]
@@ -336,6 +336,11 @@ fn one_error(error: &serde_json::Value) -> String {
     match error {
         serde_json::Value::String(text) => text.clone(),
         _ if !text("message").is_empty() => text("message").to_owned(),
+        serde_json::Value::Object(fields) if text("code").is_empty() => {
+            let words = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let told = fields.iter().take(5).map(|(field, value)| format!("{field} {}", words(value)));
+            told.collect::<Vec<_>>().join("; ")
+        }
         _ => [text("resource"), text("field"), text("code")].join(" ").trim().to_owned(),
     }
 }
@@ -358,6 +363,8 @@ mod tests {
             ),
             (r#"{"message":"Invalid","errors":["body is too long"]}"#, "Invalid; body is too long"),
             (r#"{"message":"Invalid","errors":"nope"}"#, "Invalid; nope"),
+            (r#"{"message":"Invalid","errors":{"title":"is long"}}"#, "Invalid; title is long"),
+            (r#"{"message":"Invalid","errors":{"labels":["a","b"]}}"#, "Invalid; labels [\"a\",\"b\"]"),
             (r#"{"message":null}"#, "no reason given"),
             ("<html>\nUnicorn", "<html> Unicorn"),
             ("", "no reason given"),

@@ -13,6 +13,8 @@ use testkit::github::{FakeGitHub, Fault, Permission as Role};
 use super::*;
 use crate::LedgerError;
 
+mod robust;
+
 /// A ledger that lasts as long as the test.
 #[derive(Default)]
 pub(super) struct MemoryLedger {

@@ -1,7 +1,10 @@
 use std::fs;
 
+use testkit::clock::TestClock;
+use testkit::github::{FakeGitHub, Fault};
+
 use crate::testing::{AT, World, bot, branch};
-use crate::{GitError, Remote};
+use crate::{Git, GitError, Remote};
 
 #[tokio::test]
 async fn a_fetch_tells_whether_the_default_branch_moved() {
@@ -187,4 +190,39 @@ async fn two_fetches_at_once_wait_for_each_other() {
     let (a, b) = (world.mirror().await, world.mirror().await);
     let (a, b) = tokio::join!(a.fetch(), b.fetch());
     assert_eq!((a.unwrap().head, b.unwrap().head), (Some(first.clone()), Some(first)));
+}
+
+#[tokio::test]
+async fn f60_a_broken_pack_a_lost_branch_and_a_forced_one() {
+    let github = FakeGitHub::start(TestClock::new()).await;
+    github.repo("me/app").await;
+    let first = github.commit("me/app", "First", &[("a", "1")]).await;
+    let temp = tempfile::tempdir().unwrap();
+    let remote = Remote::public(format!("{}/me/app.git", github.url()));
+    let mirror = Git::new("git".into()).open_mirror(temp.path().join("mirror"), remote).await.unwrap();
+    // The first answer names the branch, the next one brings its commits.
+    github.fail(Fault::half_a_body().on("POST /git-upload-pack").nth(3).forever());
+    let broken = mirror.fetch().await.unwrap_err();
+    assert!(matches!(broken, GitError::Transient { .. }), "{broken:?}");
+    github.stop_failing();
+    assert_eq!(mirror.fetch().await.unwrap().head, Some(first.parse().unwrap()), "the next fetch mends it");
+
+    github.commit_on("me/app", "fix", "Fix", &[("a", "2")]).await;
+    assert!(mirror.fetch_branch(&branch("fix")).await.unwrap().is_some());
+    github.delete_branch("me/app", "fix").await;
+    assert_eq!(mirror.fetch_branch(&branch("fix")).await.unwrap(), None);
+
+    let second = github.commit("me/app", "Second", &[("a", "3")]).await;
+    assert_eq!(mirror.fetch().await.unwrap().head, Some(second.parse().unwrap()));
+    github.reset_branch("me/app", "main", &first).await;
+    let forced = mirror.fetch().await.unwrap();
+    assert_eq!((forced.head, forced.moved), (Some(first.parse().unwrap()), true));
+
+    github.set_partial_clones("me/app", false).await;
+    github.many_branches("me/app", 20_000).await;
+    let third = github.commit("me/app", "Third", &[("a", "4")]).await;
+    assert_eq!(mirror.fetch().await.unwrap().head, Some(third.parse().unwrap()), "among 20,000 branches");
+    github.fail(Fault::status(429, "slow down").forever());
+    let limited = mirror.fetch().await;
+    assert!(matches!(limited, Err(GitError::Limited { .. })), "{limited:?}");
 }

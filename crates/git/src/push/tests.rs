@@ -1,5 +1,8 @@
-use crate::testing::{World, branch, script};
-use crate::{Deleted, GitError, Pushed, Rejection};
+use testkit::clock::TestClock;
+use testkit::github::{FakeGitHub, PushRule};
+
+use crate::testing::{AT, World, bot, branch, script};
+use crate::{Deleted, Git, GitError, Pushed, Rejection, Remote, RemoteAuth};
 
 fn rejection(result: Result<Pushed, GitError>) -> Rejection {
     match result {
@@ -47,4 +50,38 @@ async fn the_remotes_own_rules_are_told_apart() {
     let declined = mirror.push(&one, &branch("fix"), None).await;
     assert!(declined.as_ref().is_err_and(|e| e.to_string().contains("no work on Sundays")), "{declined:?}");
     assert_eq!(rejection(declined), Rejection::Hook);
+}
+
+#[tokio::test]
+async fn f61_what_github_refuses_to_take_is_classified() {
+    let github = FakeGitHub::start(TestClock::new()).await;
+    github.repo("me/app").await;
+    github.commit("me/app", "First", &[("a", "1")]).await;
+    let rules =
+        [PushRule::Protected("main"), PushRule::NoWorkflows, PushRule::LargestFile(1000), PushRule::NoSecret("hush")];
+    github.set_push_rules("me/app", &rules);
+    let long = "x".repeat(1001);
+    let table = [
+        ("main", "a", "2", Rejection::Protected, "GH006"),
+        ("fix", ".github/workflows/ci.yml", "on: push", Rejection::Permission, "`.github/workflows/ci.yml`"),
+        ("fix", "long", long.as_str(), Rejection::Hook, "GH001"),
+        ("fix", "a", "hush", Rejection::Protected, "GH013"),
+    ];
+    for (onto, file, content, reason, said) in table {
+        let temp = tempfile::tempdir().unwrap();
+        let auth = RemoteAuth { username: "x-access-token".into(), password: github.token_for("ccm-bot").into() };
+        let remote = Remote { url: format!("{}/me/app.git", github.url()), auth: Some(auth) };
+        let mirror = Git::new("git".into()).open_mirror(temp.path().join("mirror"), remote).await.unwrap();
+        let base = mirror.fetch().await.unwrap().head.unwrap();
+        let checkout = mirror.checkout(&temp.path().join("checkout"), &base, &branch("ccm/fix")).await.unwrap();
+        crate::testing::write(checkout.dir(), file, content);
+        let commit = checkout.commit(&bot(), "Fix it", AT).await.unwrap().unwrap();
+        let expected = (onto == "main").then_some(&base);
+        let pushes = github.requests_matching("POST /git-receive-pack").len();
+        let refused = mirror.push(&commit, &branch(onto), expected).await;
+        assert!(refused.as_ref().is_err_and(|error| error.to_string().contains(said)), "{file}: {refused:?}");
+        assert_eq!(rejection(refused), reason, "{file}");
+        assert_eq!(github.requests_matching("POST /git-receive-pack").len(), pushes + 1, "sent once");
+    }
+    assert_eq!(github.branches("me/app"), ["main"]);
 }

@@ -241,3 +241,17 @@ async fn closing_is_once_and_final() {
     assert!(!world.fake.pull(1).issue.open);
     world.fair();
 }
+
+#[tokio::test]
+async fn f29_whether_it_can_be_merged_is_unknown_until_github_knows() {
+    let world = World::new().await;
+    let github = world.github();
+    world.fake.set_mergeable_after(seconds(40));
+    let pull = github.ensure_pull_request(&pushed(&world).await).await.unwrap();
+    let before = world.count("GET /pulls/{pull_number}");
+    assert_eq!(github.pull_status(&app(), &pull, "main").await.unwrap().conflicts, None);
+    assert_eq!(world.count("GET /pulls/{pull_number}"), before + 1, "it does not ask again and again");
+    world.clock.advance(seconds(40));
+    assert_eq!(github.pull_status(&app(), &pull, "main").await.unwrap().conflicts, Some(false));
+    world.fair();
+}

@@ -48,7 +48,7 @@ impl Governor {
                 door.close(until, "used up");
             }
         };
-        inner.record.change(now, close).await
+        inner.change(now, close).await
     }
 
     /// Applies a limit that the answer to `permit`'s request spoke about; gives the time until which it holds, and
@@ -96,7 +96,7 @@ impl Governor {
                     record.door.strikes = 0;
                 }
             };
-            inner.record.change(now, open).await?;
+            inner.change(now, open).await?;
             inner.local().line.ring();
         }
         if permit.traffic.is_content() && over(&inner.voice.look().door) {
@@ -162,7 +162,7 @@ impl Inner {
             door.last_limit = now;
             (door.closed_until, one_too_many)
         };
-        let (until, one_too_many) = self.record.change(now, actor).await?;
+        let (until, one_too_many) = self.change(now, actor).await?;
         let Limit::Content(wait) = limit else { return Ok((until, one_too_many)) };
         let content = |voice: &mut Voice| {
             let news = granted_at > voice.door.last_limit || voice.door.closed_until <= now;

@@ -24,13 +24,19 @@ impl Inner {
     /// Makes sure that the others know of us, and we of what they wrote.
     pub(super) async fn attend(&self) -> Result<(), LedgerError> {
         match self.due() {
-            Due::Nothing => Ok(()),
-            Due::Read => self.record.read().await,
-            Due::Sign => {
-                let _attending = self.attending.lock().await;
-                if self.due() == Due::Sign { self.sign().await } else { Ok(()) }
+            Due::Nothing => return Ok(()),
+            Due::Read => {
+                self.record.read().await?;
+                if self.record.look().leads_to.is_none() {
+                    return Ok(());
+                }
+                // Another process learnt who the actor is: what counts is elsewhere now.
+                self.local().lease = Timestamp::default();
             }
+            Due::Sign => {}
         }
+        let _attending = self.attending.lock().await;
+        if self.due() == Due::Sign { self.sign().await } else { Ok(()) }
     }
 
     fn due(&self) -> Due {
@@ -56,9 +62,6 @@ impl Inner {
             (local.pools.usage(now).plus(self.shares(AHEAD)), local.lease <= now)
         };
         let sign = |record: &mut Record| {
-            if let Some(key) = &record.leads_to {
-                return Err(key.clone());
-            }
             record.tidy(now);
             record.members.remove(&self.me);
             let others = record.living(now);
@@ -66,17 +69,9 @@ impl Inner {
             let theirs = record.members.values().map(|member| member.usage).fold(Usage::default(), Usage::plus);
             let member = Member { until: now.plus(LEASE), alone: others == 0, usage: declared };
             record.members.insert(self.me.clone(), member);
-            Ok((others, unaware, theirs))
+            (others, unaware, theirs)
         };
-        let mut signed = self.record.change(now, sign).await?;
-        if let Err(key) = &signed {
-            self.record.go_to(key);
-            self.voice.go_to(&format!("voice:{key}"));
-            self.voice.read().await?;
-            signed = self.record.change(now, sign).await?;
-        }
-        let (others, unaware, theirs) =
-            signed.map_err(|key| LedgerError(format!("the limits' record of {key} leads to another one again")))?;
+        let (others, unaware, theirs) = self.change(now, sign).await?;
         let members = self.record.look().members.len() as u64;
         let mut local = self.local();
         local.lease = now.plus(LEASE);
@@ -93,6 +88,24 @@ impl Inner {
             local.pools.owe(theirs, &self.limits, members, now);
         }
         Ok(())
+    }
+
+    /// Changes the record; when the one at hand leads to another, because a process learnt who the actor is, that one.
+    pub(super) async fn change<R>(&self, now: Timestamp, change: impl Fn(&mut Record) -> R) -> Result<R, LedgerError> {
+        let here = |record: &mut Record| match &record.leads_to {
+            Some(key) => Err(key.clone()),
+            None => Ok(change(record)),
+        };
+        let key = match self.record.change(now, here).await? {
+            Ok(changed) => return Ok(changed),
+            Err(key) => key,
+        };
+        self.record.go_to(&key);
+        self.voice.go_to(&format!("voice:{key}"));
+        self.local().lease = Timestamp::default();
+        self.voice.read().await?;
+        let changed = self.record.change(now, here).await?;
+        changed.map_err(|key| LedgerError(format!("the limits' record of {key} leads to another one again")))
     }
 
     /// Goes over to another record, taking along what this one knows of closed doors.
@@ -136,7 +149,7 @@ impl Inner {
                 record.members.insert(self.me.clone(), Member { until: now, alone: false, usage });
             }
         };
-        if let Err(error) = self.record.change(now, leave).await {
+        if let Err(error) = self.change(now, leave).await {
             tracing::debug!(%error, "the record of GitHub's limits forgets this process by itself");
         }
     }

@@ -55,7 +55,7 @@ impl Inner {
         let until = now.plus(self.limits.request_timeout).plus(Duration::from_secs(10));
         let hold = Hold { member: self.me.clone(), number: permit.number, until };
         permit.gate = write;
-        let booked = self.record.change(now, |record| self.book(record, ask, &permit.probes, &hold, now)).await?;
+        let booked = self.change(now, |record| self.book(record, ask, &permit.probes, &hold, now)).await?;
         if let Err(at) = booked {
             permit.gate = false;
             permit.probes.clear();
@@ -156,7 +156,7 @@ impl Inner {
                 record.merges.insert(repository.to_string(), at);
             }
         };
-        if let Err(error) = self.record.change(self.clock.now(), change).await {
+        if let Err(error) = self.change(self.clock.now(), change).await {
             tracing::warn!(%error, "what a request held at GitHub's limits is free again when its time is over");
         }
         self.local().line.ring();

@@ -272,4 +272,6 @@ impl Forge for GitHub {
 }
 
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod tests;

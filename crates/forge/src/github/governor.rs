@@ -94,6 +94,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 pub trait Sleep: Send + Sync + 'static {
     /// Returns after `time`.
     async fn sleep(&self, time: Duration);
+
+    /// Returns when a request that begins now has taken too long (R33): after `time` in the time that requests take.
+    async fn deadline(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
 }
 
 /// Real time.
@@ -108,8 +113,16 @@ impl Sleep for RealSleep {
 
 /// A random part of `most`.
 pub(super) fn random_part(most: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    most.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    most.mul_f64(f64::from((random() >> 32) as u32) / f64::from(u32::MAX))
+}
+
+/// A number that nobody foresees. In the soak it follows from the seed.
+fn random() -> u64 {
+    #[cfg(test)]
+    if let Some(number) = super::soak::thrown() {
+        return number;
+    }
+    getrandom::u64().unwrap_or_else(|_| std::process::id().into())
 }
 
 /// What this process knows for itself.
@@ -257,7 +270,7 @@ impl Governor {
         sleep: Arc<dyn Sleep>,
     ) -> Self {
         let limits = limits.sane();
-        let me = format!("{:016x}", getrandom::u64().unwrap_or_else(|_| std::process::id().into()));
+        let me = format!("{:016x}", random());
         let local = Mutex::new(Local {
             pools: Pools::new(&limits),
             line: Line::default(),
@@ -336,7 +349,7 @@ impl Inner {
     /// Stands in line; in random order when many were stopped together.
     fn join(&self, ask: &Ask, now: Timestamp) -> Result<Standing<'_>, Failure> {
         let stopped = self.record.look().door.passage(now) != Passage::Open;
-        let order = stopped.then(|| getrandom::u64().unwrap_or(0));
+        let order = stopped.then(|| random());
         let (lane, mut local) = (ask.lane(), self.local());
         if local.line.len() >= self.limits.waiting {
             return Err(Failure::Limited { until: now.plus(self.limits.patience) });

@@ -29,6 +29,11 @@ impl MemoryLedger {
         self.intents.lock().unwrap().get(id).cloned()
     }
 
+    /// Every intent there is.
+    pub(super) fn intents(&self) -> Vec<WriteIntent> {
+        self.intents.lock().unwrap().values().cloned().collect()
+    }
+
     /// Puts an intent into a state, as if what came after had been lost.
     pub(super) fn put_back(&self, id: &str, state: IntentState) {
         self.intents.lock().unwrap().get_mut(id).unwrap().state = state;

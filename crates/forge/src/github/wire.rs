@@ -50,7 +50,6 @@ impl Wire {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .connect_timeout(limits.connect_timeout)
-            .timeout(limits.request_timeout)
             .pool_idle_timeout(Duration::from_secs(30));
         if is_loopback(&api_url) {
             builder = builder.no_proxy();
@@ -88,8 +87,17 @@ impl Wire {
         url
     }
 
-    /// Sends and reads the whole body, up to the bound (R33).
+    /// Sends and reads the whole body, up to the bounds of time and bytes (R33).
     pub(super) async fn receive(&self, request: reqwest::RequestBuilder, what: &str) -> Result<Answer, Failure> {
+        let most = self.limits.request_timeout;
+        tokio::select! {
+            biased;
+            answer = self.receive_whole(request, what) => answer,
+            () = self.sleep.deadline(most) => Err(Failure::Ambiguous(format!("{what} took longer than {most:?}"))),
+        }
+    }
+
+    async fn receive_whole(&self, request: reqwest::RequestBuilder, what: &str) -> Result<Answer, Failure> {
         let broken = |error: reqwest::Error| {
             let why = self.redact(&format!("{what}: {}", chain(&error.without_url())));
             Failure::Ambiguous(why)

@@ -107,16 +107,11 @@ impl GitHub {
         let lock = self.locks.of(&wanted.id);
         let _locked = lock.lock().await;
         let known = self.known(&wanted).await?;
-        if let IntentState::Done { number, .. } = known.state
-            && let Some(thing) = creation.read(self, number).await?
-        {
-            return Ok(Ensured { thing, fresh: false });
-        }
         let known = match known.state {
-            IntentState::Done { .. } => {
-                let gone = WriteIntent { sends: 0, ..known.clone() };
-                self.step(&known, gone, IntentState::Planned).await?
-            }
+            IntentState::Done { number, .. } => match creation.read(self, number).await? {
+                Some(thing) => return Ok(Ensured { thing, fresh: false }),
+                None => self.gone(known).await?,
+            },
             _ => known,
         };
         creation.prepare(self).await?;
@@ -147,6 +142,15 @@ impl GitHub {
                 self.swap(stored.as_ref(), WriteIntent { state, ..wanted.clone() }).await
             }
         }
+    }
+
+    /// What was done may be done anew, when no list shows it either: a single answer may be wrong for a while.
+    async fn gone(&self, known: WriteIntent) -> Result<WriteIntent, ForgeError> {
+        if self.seek(&known, Depth::Deep).await?.is_some() {
+            let why = format!("the {} of task {} is listed and yet not there", words(&known), known.task);
+            return Err(ForgeError::Transient { why, retry_at: None });
+        }
+        self.step(&known, WriteIntent { sends: 0, ..known.clone() }, IntentState::Planned).await
     }
 
     /// R29: looks for everything that an earlier process sent to a repository without seeing an answer, once per process
@@ -335,6 +339,8 @@ fn words(intent: &WriteIntent) -> String {
 /// How long a permission that was looked up is believed.
 pub(super) const PERMISSION_BELIEVED: Duration = Duration::from_secs(600);
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `kill -9` of the real service in the middle of a run, then a restart.
+//! `kill -9` of the real service in the middle of a run or of a write, then a restart.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backlog::time::{Clock, Timestamp};
-use testkit::github::{FakeGitHub, Permission};
+use testkit::github::{FakeGitHub, Fault, Permission};
 use tokio::process::{Child, Command};
 
 /// The longest any step may take; the client paces its writes in real time here.
@@ -36,14 +36,24 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// The only run's folder.
-fn run_folder(dir: &Path) -> Option<PathBuf> {
-    Some(std::fs::read_dir(dir.join("data/runs")).ok()?.next()?.ok()?.path())
+/// The service's configuration for a GitHub at this address.
+fn configure(dir: &Path, api_url: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let agent = dir.join("agent.sh");
+    // The first time it hangs; its home outlives the service, so the second time it works.
+    let script = "#!/bin/sh\nset -e\nif ! test -e \"$HOME/seen\"; then touch \"$HOME/seen\"; sleep 600; fi\nsed -i '/TODO/d' app.py\n";
+    std::fs::write(&agent, script).unwrap();
+    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let config = format!(
+        "[github]\napi_url = \"{api_url}\"\nrepositories = [\"me/app\"]\n[server]\nlisten = \"127.0.0.1:0\"\n\
+         [agents.default]\nkind = \"command\"\nprogram = \"{}\"\n[limits]\npoll_seconds = 1\n",
+        agent.display()
+    );
+    std::fs::write(dir.join("ccm.toml"), config).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_service_goes_on_where_it_was_and_does_nothing_twice() {
-    use std::os::unix::fs::PermissionsExt as _;
+/// A repository with one TODO.
+async fn github() -> (FakeGitHub, String) {
     let github = FakeGitHub::start(Arc::new(RealClock)).await;
     github.repo("me/app").await;
     github.user("maintainer", Permission::Write);
@@ -54,19 +64,37 @@ async fn a_killed_service_goes_on_where_it_was_and_does_nothing_twice() {
     ];
     github.commit("me/app", "Begin", &files).await;
     let token = github.token_for("ccm-user");
+    (github, token)
+}
+
+/// The process is gone between the send and the answer: what it sent was executed and it never knew.
+#[tokio::test(flavor = "multi_thread")]
+async fn f22_a_service_killed_between_send_and_answer_finds_its_issue_again() {
+    let (github, token) = github().await;
     let dir = tempfile::tempdir().unwrap();
-    let agent = dir.path().join("agent.sh");
-    // The first time it hangs; its home outlives the service, so the second time it works.
-    let script = "#!/bin/sh\nset -e\nif ! test -e \"$HOME/seen\"; then touch \"$HOME/seen\"; sleep 600; fi\nsed -i '/TODO/d' app.py\n";
-    std::fs::write(&agent, script).unwrap();
-    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let config = format!(
-        "[github]\napi_url = \"{}\"\nrepositories = [\"me/app\"]\n[server]\nlisten = \"127.0.0.1:0\"\n\
-         [agents.default]\nkind = \"command\"\nprogram = \"{}\"\n[limits]\npoll_seconds = 1\n",
-        github.url(),
-        agent.display()
-    );
-    std::fs::write(dir.path().join("ccm.toml"), config).unwrap();
+    configure(dir.path(), github.url());
+    github.fail(Fault::execute_then_hang().on("POST /repos/{owner}/{repo}/issues"));
+    let mut first = serve(dir.path(), &token);
+    until("the issue", async || github.issues().len() == 1).await;
+    first.kill().await.unwrap();
+    let mut second = serve(dir.path(), &token);
+    github.label(1, "approved-for-dev", "maintainer");
+    until("the agent", async || run_folder(dir.path()).is_some_and(|run| run.join("home/seen").exists())).await;
+    second.kill().await.unwrap();
+    assert_eq!((github.issues().len(), github.requests_matching("POST /repos/{owner}/{repo}/issues").len()), (1, 1));
+    assert_eq!(github.violations(), Vec::<String>::new());
+}
+
+/// The only run's folder.
+fn run_folder(dir: &Path) -> Option<PathBuf> {
+    Some(std::fs::read_dir(dir.join("data/runs")).ok()?.next()?.ok()?.path())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_service_goes_on_where_it_was_and_does_nothing_twice() {
+    let (github, token) = github().await;
+    let dir = tempfile::tempdir().unwrap();
+    configure(dir.path(), github.url());
 
     let mut first = serve(dir.path(), &token);
     until("the proposal", async || github.issues().len() == 1).await;

@@ -59,6 +59,7 @@ async fn a_todo_becomes_a_merged_pull_request() {
     merged by maintainer (on the code host)
     "#);
     assert_eq!(t.github.pulls().len(), 1);
+    assert_eq!(t.content_calls(), 2, "the issue and the pull request; all else is edited in place");
     t.end().await;
 }
 
@@ -119,6 +120,7 @@ async fn work_that_breaks_the_checks_is_never_delivered() {
     "#);
     let comment = &t.github.issue(1).comments[0].body;
     assert!(comment.contains("`sh check.sh` did not pass") && comment.contains("/ccm retry"), "{comment}");
+    assert_eq!(t.content_calls(), 2, "the issue and its one sticky comment");
     t.end().await;
 }
 

@@ -22,7 +22,7 @@ use store::sqlite::SqliteStore;
 use store::{EventQuery, Store, TaskFilter};
 use tempfile::TempDir;
 use testkit::clock::TestClock;
-use testkit::github::{FakeGitHub, Permission};
+use testkit::github::{FakeGitHub, Kind, Permission, Request};
 
 use crate::mortal::{Life, Mortal};
 
@@ -185,6 +185,12 @@ impl Story {
         let seq = self.ctx.store.events(&query).await.unwrap().first().map_or(0, |event| event.seq);
         let jobs = self.ctx.store.jobs().await.unwrap();
         format!("{seq} {jobs:?}")
+    }
+
+    /// How many requests made something that notifies people, which is what GitHub counts most strictly.
+    pub fn content_calls(&self) -> usize {
+        let is_content = |request: &&Request| matches!(request.kind, Kind::Content | Kind::ContentMutation);
+        self.github.requests().iter().filter(is_content).count()
     }
 
     /// The only task.

@@ -12,7 +12,7 @@ fn rejection(result: Result<Pushed, GitError>) -> Rejection {
 }
 
 #[tokio::test]
-async fn a_branch_moves_only_from_where_it_is_expected() {
+async fn r31_a_branch_moves_only_from_where_it_is_expected() {
     let world = World::new().await;
     let one = world.upstream.commit(&[("a", "1")]).await;
     let two = world.upstream.commit(&[("a", "2")]).await;
@@ -32,6 +32,37 @@ async fn a_branch_moves_only_from_where_it_is_expected() {
     assert_eq!(mirror.delete_branch(&fix, &one).await.unwrap(), Deleted::Gone);
     assert_eq!(mirror.delete_branch(&fix, &one).await.unwrap(), Deleted::AlreadyGone);
     assert_eq!(world.upstream.run(&["branch", "--format=%(refname)"]).await, "refs/heads/main");
+}
+
+#[tokio::test]
+async fn f24_a_branch_that_is_there_is_adopted_when_it_is_ours_and_left_alone_otherwise() {
+    let world = World::new().await;
+    let ours = world.upstream.commit(&[("a", "1")]).await;
+    let theirs = world.upstream.commit(&[("a", "2")]).await;
+    world.upstream.run(&["branch", "ccm/ours", ours.as_str()]).await;
+    world.upstream.run(&["branch", "ccm/theirs", theirs.as_str()]).await;
+    let mirror = world.mirror().await;
+    mirror.fetch().await.unwrap();
+    assert_eq!(mirror.push(&ours, &branch("ccm/ours"), None).await.unwrap(), Pushed::AlreadyThere);
+    assert_eq!(rejection(mirror.push(&ours, &branch("ccm/theirs"), None).await), Rejection::Stale);
+    assert_eq!(mirror.branch_head(&branch("ccm/theirs")).await.unwrap(), Some(theirs));
+}
+
+/// What is expected travels with the push: the remote itself refuses, and the caller looks again and decides.
+#[tokio::test]
+async fn f25_a_push_that_expects_another_head_changes_nothing() {
+    let world = World::new().await;
+    let one = world.upstream.commit(&[("a", "1")]).await;
+    let two = world.upstream.commit(&[("a", "2")]).await;
+    let three = world.upstream.commit(&[("a", "3")]).await;
+    let mirror = world.mirror().await;
+    mirror.fetch().await.unwrap();
+    let fix = branch("ccm/fix");
+    mirror.push(&two, &fix, None).await.unwrap();
+    assert_eq!(rejection(mirror.push(&three, &fix, Some(&one)).await), Rejection::Stale);
+    let found = mirror.branch_head(&fix).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&two));
+    assert_eq!(mirror.push(&three, &fix, found.as_ref()).await.unwrap(), Pushed::Updated);
 }
 
 #[tokio::test]

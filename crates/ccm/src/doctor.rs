@@ -249,7 +249,9 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
             return report.fail("github", error.to_string(), format!("check the token in {}", section.token_env));
         }
     }
-    match forge.repositories().await {
+    let views = forge.repositories().await;
+    let first = views.as_ref().ok().and_then(|views| views.first()).map(|view| view.name.clone());
+    match views {
         Ok(views) if views.is_empty() => {
             report.fail(
                 "repositories",
@@ -274,6 +276,19 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
         }
         Err(error) => {
             report.fail("repositories", error.to_string(), "see that every entry of github.repositories exists")
+        }
+    }
+    if let Some(repository) = first {
+        // Only to find out whether the credential may.
+        let known = forge::Known { name: repository, mark: String::new() };
+        if let Err(error) = forge.changes(&[known]).await {
+            report.warn("changes", error.to_string(), "wait, or look at the limits below");
+        }
+    }
+    for (n, notice) in forge.notices().into_iter().enumerate() {
+        match n {
+            0 => report.ok("changes", notice),
+            _ => report.warn("GitHub", notice, "see \"How changes are noticed\" in docs/operating.md"),
         }
     }
     let now = wire::SystemClock.now();

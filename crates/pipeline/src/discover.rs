@@ -19,6 +19,7 @@ use backlog::finding::{Finding, Source};
 use backlog::names::RepoName;
 use backlog::retry::backoff;
 use backlog::task::{Command, Task, TaskState};
+use backlog::time::Timestamp;
 use forge::{ForgeError, RepositoryView};
 use git::{Blob, Mirror, Tree};
 use store::{Commit, Repository, StoreError, TaskFilter};
@@ -28,6 +29,9 @@ use crate::settings::{POLICY_PATH, RepositoryPolicy};
 
 /// The largest configuration or manifest file that is read, in bytes.
 const SMALL_FILE: u64 = 1 << 20;
+
+/// When a repository that nobody can work yet is looked at again unless something happens in it before.
+const LOOKED_AT_AGAIN: Duration = Duration::from_secs(3600);
 
 /// Reconciler: makes the watched repositories those that the configuration selects.
 ///
@@ -99,7 +103,12 @@ async fn enter(ctx: &Arc<Context>, known: Option<&Repository>, view: &Repository
 }
 
 /// Parks a repository: it is left alone until `retry`, or until [`watch`] sees that the reason is gone.
-async fn park(ctx: &Arc<Context>, mut repository: Repository, reason: String, retry: Option<Duration>) -> Result<()> {
+pub(crate) async fn park(
+    ctx: &Arc<Context>,
+    mut repository: Repository,
+    reason: String,
+    retry: Option<Duration>,
+) -> Result<()> {
     let news = repository.parked.as_ref() != Some(&reason);
     repository.parked = Some(reason.clone());
     repository.retry_at = retry.map(|after| ctx.now().plus(after));
@@ -123,8 +132,8 @@ pub enum Look {
     Read(Box<RepositoryPolicy>),
     /// It is not to be proposed to for now.
     Parked,
-    /// A limit of the code host came in between; nothing is known that was not known before.
-    Later,
+    /// A limit of the code host came in between, which ends then; nothing is known that was not known before.
+    Later(Timestamp),
 }
 
 /// Reconciler: looks at one repository and records what changed.
@@ -132,8 +141,8 @@ pub enum Look {
 /// # Errors
 /// When the store fails; what goes wrong with the repository itself parks it instead.
 pub async fn scan(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
-    let (name, now) = (&repository.name, ctx.now());
-    if repository.parked.is_some() && repository.failures == 0 && repository.retry_at.is_none_or(|at| at > now) {
+    let name = &repository.name;
+    if repository.parked.is_some() && repository.failures == 0 && repository.retry_at.is_none() {
         return Ok(Look::Parked);
     }
     let in_flight = metrics::gauge!("ccm_operations_in_flight", "operation" => "scan");
@@ -148,12 +157,12 @@ pub async fn scan(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
         Ok(look) => Ok(look),
         Err(error) => {
             let limited = error.downcast_ref::<ForgeError>().and_then(|error| match error {
-                ForgeError::Limited { until } => Some(until.since(now)),
+                ForgeError::Limited { until } => Some(*until),
                 _ => None,
             });
-            if let Some(wait) = limited {
-                tracing::info!(repository = %name, ?wait, "reading waits for a limit of the code host");
-                return Ok(Look::Later);
+            if let Some(until) = limited {
+                tracing::info!(repository = %name, %until, "reading waits for a limit of the code host");
+                return Ok(Look::Later(until));
             }
             let failures = repository.failures.saturating_add(1);
             let wait = backoff(failures, Duration::from_secs(60), Duration::from_secs(6 * 3600));
@@ -170,32 +179,38 @@ pub async fn scan(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
 /// # Errors
 /// When the code host or git refuses.
 pub async fn mirror(ctx: &Arc<Context>, name: &RepoName) -> Result<Mirror> {
+    Ok(ctx.git.open_mirror(ctx.paths.mirror(name), remote(ctx, name).await?).await?)
+}
+
+/// How git reaches a repository now.
+///
+/// # Errors
+/// When the code host gives no access.
+pub async fn remote(ctx: &Arc<Context>, name: &RepoName) -> Result<git::Remote> {
     let access = ctx.forges.of(name)?.git_access(name).await?;
     let auth = access.login.map(|(username, password)| git::RemoteAuth { username, password });
-    let remote = git::Remote { url: access.url, auth };
-    Ok(ctx.git.open_mirror(ctx.paths.mirror(name), remote).await?)
+    Ok(git::Remote { url: access.url, auth })
 }
 
 async fn look(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
     let mirror = mirror(ctx, &repository.name).await?;
     let fetched = mirror.fetch().await?;
     let Some(head) = fetched.head else {
-        park(ctx, repository.clone(), "It has no commits yet. Push one.".to_owned(), Some(Duration::from_secs(600)))
-            .await?;
+        park(ctx, repository.clone(), "It has no commits yet. Push one.".to_owned(), Some(LOOKED_AT_AGAIN)).await?;
         return Ok(Look::Parked);
     };
     let tree = mirror.files(&head).await?;
     let policy = match policy(&mirror, &tree).await {
         Err(error) if error.is::<BadPolicy>() => {
             // The repository can be reached: what was begun there goes on, and a mended file is seen at the next look.
-            park(ctx, repository.clone(), error.to_string(), Some(ctx.settings().limits.scan_every())).await?;
+            park(ctx, repository.clone(), error.to_string(), Some(LOOKED_AT_AGAIN)).await?;
             return Ok(Look::Parked);
         }
         policy => policy?,
     };
     if policy.enabled == Some(false) {
         let reason = format!("Its {POLICY_PATH} says `enabled = false`.");
-        park(ctx, repository.clone(), reason, Some(ctx.settings().limits.scan_every())).await?;
+        park(ctx, repository.clone(), reason, Some(LOOKED_AT_AGAIN)).await?;
         return Ok(Look::Parked);
     }
     let signature = format!("{head} {}", sources_signature(ctx, &policy));

@@ -3,22 +3,28 @@
 //! **Wanted properties.** Repositories are worked concurrently with a bound, and a slow or broken one holds up no
 //! other; an activation that finds nothing to do costs next to nothing; a reconciler never runs twice at once for
 //! the same repository.
+//!
+//! **Design.** A repository's code is looked at when the driver first sees it, when the sweep or the code host says that
+//! something happened there, and when a failed look is to be tried again. Its proposals and pull requests are looked at
+//! then too, and in between only while there are open ones: the more repositories have some, and the more the code host
+//! tells by itself, the more seldom.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use backlog::names::RepoName;
+use backlog::task::Stage;
 use backlog::time::Timestamp;
 use forge::ForgeError;
-use store::Repository;
+use store::{Repository, TaskFilter};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::discover::Look;
 use crate::settings::{Limits, RepositoryPolicy};
-use crate::{Context, Nudge, approve, discover, follow_up, housekeep, news, propose, rank};
+use crate::{Context, Nudge, approve, discover, follow_up, housekeep, news, propose, rank, sweep};
 
 /// The longest nap between two looks at what is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -28,6 +34,12 @@ const WATCH_EVERY: Duration = Duration::from_secs(900);
 const TAKE_IN_EVERY: Duration = Duration::from_secs(60);
 /// How often scores age.
 const RERANK_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is looked up which repositories have open work.
+const OPEN_EVERY: Duration = Duration::from_secs(30);
+/// So many repositories with open work are looked at in one round; more of them take more rounds.
+const POLLED_AT_ONCE: usize = 50;
+/// How much more seldom open work is looked at where the code host tells of what happens.
+const WHERE_TOLD: u32 = 10;
 /// How often leftovers are looked for.
 const HOUSEKEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -36,6 +48,8 @@ const HOUSEKEEP_EVERY: Duration = Duration::from_secs(600);
 pub struct Driver {
     last: Mutex<HashMap<String, Timestamp>>,
     policies: Mutex<HashMap<RepoName, RepositoryPolicy>>,
+    open: Mutex<Arc<BTreeSet<RepoName>>>,
+    again: Mutex<HashMap<RepoName, (Timestamp, Nudge)>>,
 }
 
 impl Driver {
@@ -78,18 +92,23 @@ impl Driver {
                 Vec::new()
             });
             nudged.retain(|name, _| waiting.iter().any(|repository| repository.name == *name));
+            let open = self.open(ctx).await;
+            for repository in &waiting {
+                if let Some(wanted) = self.wanted(ctx, repository, &open) {
+                    let asked = nudged.entry(repository.name.clone()).or_insert(wanted);
+                    *asked = wanted.max(*asked);
+                }
+            }
             waiting.retain(|repository| {
                 let name = &repository.name;
-                !busy.values().any(|at_work| at_work == name)
-                    && !rests(ctx, repository)
-                    && (nudged.contains_key(name) || self.waits(ctx, name, &limits))
+                !busy.values().any(|at_work| at_work == name) && !rests(ctx, repository) && nudged.contains_key(name)
             });
             // Whoever has waited longest comes first, so that none is starved by the others.
             waiting.sort_by_key(|repository| self.last(&poll(&repository.name)));
             let free = (limits.concurrent_repositories.max(1) as usize).saturating_sub(running.len());
             for repository in waiting.into_iter().take(free) {
                 let (driver, ctx, name) = (self.clone(), ctx.clone(), repository.name.clone());
-                let asked = nudged.remove(&name);
+                let Some(asked) = nudged.remove(&name) else { continue };
                 let handle = running.spawn(async move { driver.repository(&ctx, &repository, asked).await });
                 busy.insert(handle.id(), name);
             }
@@ -110,7 +129,7 @@ impl Driver {
         self.whole(ctx).await;
         match ctx.store.repositories().await {
             Ok(repositories) => repositories.iter().for_each(|repository| ctx.nudges.ask(&repository.name)),
-            Err(error) => log("repositories", None, Err(error.into())),
+            Err(error) => drop(log("repositories", None, Err(error.into()))),
         }
         self.step(ctx).await;
     }
@@ -121,11 +140,15 @@ impl Driver {
         let nudged = ctx.nudges.take();
         match ctx.store.repositories().await {
             Ok(repositories) => {
+                let open = self.open(ctx).await;
                 for repository in repositories {
-                    self.repository(ctx, &repository, nudged.get(&repository.name).copied()).await;
+                    let asked = nudged.get(&repository.name).copied();
+                    if let Some(asked) = asked.max(self.wanted(ctx, &repository, &open)) {
+                        self.repository(ctx, &repository, asked).await;
+                    }
                 }
             }
-            Err(error) => log("repositories", None, Err(error.into())),
+            Err(error) => drop(log("repositories", None, Err(error.into()))),
         }
     }
 
@@ -137,12 +160,16 @@ impl Driver {
         if self.due(ctx, "recover", news::RECOVER_EVERY) {
             log("recover", None, news::recover(ctx).await);
         }
-        if self.due(ctx, "sweep", news::SWEEP_EVERY) {
-            log("sweep", None, news::sweep(ctx).await);
+        if self.due(ctx, "everything", sweep::EVERYTHING_EVERY) {
+            log("look at everything", None, sweep::everything(ctx).await);
         }
         // Not `||` the other way round: what was asked for has to be taken.
         if ctx.nudges.take_list() | self.due(ctx, "watch", WATCH_EVERY) {
             log("watch", None, discover::watch(ctx).await);
+        }
+        // After the list, so that what is new in it is asked for too.
+        if self.due(ctx, "sweep", ctx.settings().limits.scan_every()) {
+            log("sweep", None, sweep::changed(ctx).await);
         }
         let settings = ctx.settings();
         if let Some(manager) = &settings.manager_repository
@@ -158,33 +185,82 @@ impl Driver {
         }
     }
 
-    /// Everything about one repository that is due. What was begun there goes on even where nothing new is proposed;
-    /// a repository that cannot be reached rests as a whole.
-    async fn repository(&self, ctx: &Arc<Context>, repository: &Repository, nudged: Option<Nudge>) {
-        let (name, limits) = (&repository.name, ctx.settings().limits.clone());
+    /// Looks at one repository. What was begun there goes on even where nothing new is proposed; a repository that
+    /// cannot be reached rests as a whole.
+    async fn repository(&self, ctx: &Arc<Context>, repository: &Repository, asked: Nudge) {
+        let (name, retry) = (&repository.name, ctx.now().plus(ctx.settings().limits.poll_every()));
         if rests(ctx, repository) {
             return;
         }
-        if self.due(ctx, &look(name), limits.scan_every()) | (nudged == Some(Nudge::Code)) {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.done(&poll(name), ctx.now());
+        if asked == Nudge::Code {
+            self.done(&look(name), ctx.now());
             match discover::scan(ctx, repository).await {
                 Ok(Look::Read(policy)) => {
                     self.remember(name, Some(*policy));
                     log("maintain", Some(name), housekeep::maintain(ctx, name).await);
                 }
                 Ok(Look::Parked) => self.remember(name, None),
-                Ok(Look::Later) => {}
-                Err(error) => log("scan", Some(name), Err(error)),
+                Ok(Look::Later(until)) => self.look_again(name, until, Nudge::Code),
+                Err(error) => {
+                    self.look_again(name, retry, Nudge::Code);
+                    log("scan", Some(name), Err(error));
+                }
             }
         }
-        if self.due(ctx, &poll(name), limits.poll_every()) || nudged.is_some() {
-            // Also beside a manager repository: older proposals may be in the repository itself.
-            log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
-            log("follow up", Some(name), follow_up::follow_up(ctx, name).await);
-            if let Some(policy) = self.policy(name) {
-                log("propose", Some(name), propose::propose_next(ctx, name, &policy).await);
-            }
-            log("reflect", Some(name), propose::reflect(ctx, name).await);
+        // Also beside a manager repository: older proposals may be in the repository itself.
+        let mut well = log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
+        well &= log("follow up", Some(name), follow_up::follow_up(ctx, name).await);
+        if let Some(policy) = self.policy(name) {
+            well &= log("propose", Some(name), propose::propose_next(ctx, name, &policy).await);
         }
+        well &= log("reflect", Some(name), propose::reflect(ctx, name).await);
+        if !well {
+            self.look_again(name, retry, Nudge::Work);
+        }
+    }
+
+    /// What a repository is to be looked at for by now without a nudge, if anything.
+    fn wanted(&self, ctx: &Context, repository: &Repository, open: &BTreeSet<RepoName>) -> Option<Nudge> {
+        let (name, now) = (&repository.name, ctx.now());
+        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied();
+        let again = again.filter(|(at, _)| *at <= now).map(|(_, nudge)| nudge);
+        if self.last(&look(name)).is_none() || repository.retry_at.is_some_and(|at| at <= now) {
+            return Some(Nudge::Code);
+        }
+        let told = !name.is_local() && ctx.forges.webhook_secrets.is_some();
+        let every = poll_every(&ctx.settings().limits, open.len(), told);
+        let polled = open.contains(name) && self.last(&poll(name)).is_none_or(|at| now.since(at) >= every);
+        again.max(polled.then_some(Nudge::Work))
+    }
+
+    /// The repositories with open work, as of at most [`OPEN_EVERY`] ago.
+    async fn open(&self, ctx: &Context) -> Arc<BTreeSet<RepoName>> {
+        if self.due(ctx, "open", OPEN_EVERY) {
+            let stages = vec![
+                Stage::Proposed,
+                Stage::Approved,
+                Stage::Running,
+                Stage::Verifying,
+                Stage::InReview,
+                Stage::Failed,
+            ];
+            match ctx.store.tasks(&TaskFilter { stages, ..TaskFilter::default() }).await {
+                Ok(tasks) => {
+                    let open = tasks.into_iter().map(|task| task.repository).collect();
+                    *self.open.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(open);
+                }
+                Err(error) => drop(log("open", None, Err(error.into()))),
+            }
+        }
+        Arc::clone(&self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn look_again(&self, name: &RepoName, at: Timestamp, nudge: Nudge) {
+        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = again.entry(name.clone()).or_insert((at, nudge));
+        noted.1 = nudge.max(noted.1);
     }
 
     /// Makes everything due at the next activation.
@@ -197,16 +273,13 @@ impl Driver {
         let now = ctx.now();
         let due = self.last(what).is_none_or(|at| now.since(at) >= every);
         if due {
-            self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), now);
+            self.done(what, now);
         }
         due
     }
 
-    /// Whether anything about a repository is due.
-    fn waits(&self, ctx: &Context, name: &RepoName, limits: &Limits) -> bool {
-        let now = ctx.now();
-        let due = |what: &str, every| self.last(what).is_none_or(|at| now.since(at) >= every);
-        due(&look(name), limits.scan_every()) || due(&poll(name), limits.poll_every())
+    fn done(&self, what: &str, now: Timestamp) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), now);
     }
 
     fn last(&self, what: &str) -> Option<Timestamp> {
@@ -241,10 +314,19 @@ fn poll(name: &RepoName) -> String {
     format!("poll {name}")
 }
 
-fn log(what: &str, repository: Option<&RepoName>, result: Result<()>) {
+/// How often open work is looked at when so many repositories have some.
+fn poll_every(limits: &Limits, open: usize, told: bool) -> Duration {
+    let rounds = u32::try_from(open.div_ceil(POLLED_AT_ONCE)).unwrap_or(u32::MAX).max(1);
+    let every = limits.poll_every().saturating_mul(rounds).saturating_mul(if told { WHERE_TOLD } else { 1 });
+    every.min(sweep::EVERYTHING_EVERY.max(limits.poll_every()))
+}
+
+/// Counts and tells how something ended; says whether it went well.
+fn log(what: &str, repository: Option<&RepoName>, result: Result<()>) -> bool {
     let repository = repository.map_or("", RepoName::as_str);
     let outcome = if result.is_ok() { "ok" } else { "failed" };
     metrics::counter!("ccm_operations_total", "operation" => what.replace(' ', "_"), "outcome" => outcome).increment(1);
+    let well = result.is_ok();
     match result {
         Ok(()) => {}
         Err(error) if matches!(error.downcast_ref(), Some(ForgeError::Limited { .. })) => {
@@ -252,4 +334,5 @@ fn log(what: &str, repository: Option<&RepoName>, result: Result<()>) {
         }
         Err(error) => tracing::warn!(repository, what, error = format!("{error:#}"), "failed and is tried again"),
     }
+    well
 }

@@ -24,6 +24,7 @@ pub mod propose;
 pub mod rank;
 pub mod run;
 pub mod settings;
+pub mod sweep;
 pub mod verify;
 pub mod wording;
 pub mod worker;

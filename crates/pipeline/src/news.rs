@@ -1,7 +1,7 @@
 //! News: what the code host says has happened, taken up.
 //!
 //! **Definition.** [`take_in`] acts on stored deliveries, [`recover`] asks for those that the code host could not bring,
-//! [`sweep`] has everything looked at now and then, for those that it never made.
+//! [`sweep::everything`] has everything looked at now and then, for those that it never made.
 //!
 //! **Wanted properties.** A delivery only says where to look: it asks for reconcilers before their time and decides
 //! nothing. Each is taken up once, however often it comes. A lost one costs time and nothing else: it is noticed after
@@ -22,14 +22,12 @@ use backlog::names::RepoName;
 use backlog::time::Timestamp;
 use forge::ForgeError;
 
-use crate::Context;
+use crate::{Context, sweep};
 
 /// How many deliveries are taken up at once.
 const BATCH: usize = 500;
 /// How often the list of deliveries is read (R49).
 pub(crate) const RECOVER_EVERY: Duration = Duration::from_secs(300);
-/// How often everything is looked at (R49).
-pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// How far back the first reading goes: GitHub keeps its list for three days.
 const FIRST_LOOK: Duration = Duration::from_secs(3 * 86_400);
 /// How much of what was read before is read again: lists lag.
@@ -111,30 +109,17 @@ pub async fn recover(ctx: &Arc<Context>) -> Result<()> {
             Err(ForgeError::NotFound(_) | ForgeError::Unexpected(_)) => {
                 metrics::counter!("ccm_webhooks_total", "outcome" => "lost").increment(1);
                 tracing::warn!(guid = missed.guid, "a delivery is lost; everything is looked at instead");
-                sweep(ctx).await?;
+                sweep::everything(ctx).await?;
             }
             Err(error) => return Err(error.into()),
         }
     }
     if !undelivered.complete {
         tracing::warn!("more deliveries failed than are read at once; everything is looked at instead");
-        sweep(ctx).await?;
+        sweep::everything(ctx).await?;
     }
     ctx.store.put_note(space, key, &now.0.to_string(), None).await?;
     take_in(ctx).await
-}
-
-/// Reconciler: has every repository looked at, as if something had happened in it: what the code host never told of is
-/// found so.
-///
-/// # Errors
-/// When the store fails.
-pub async fn sweep(ctx: &Arc<Context>) -> Result<()> {
-    ctx.nudges.ask_for_list();
-    for repository in ctx.store.repositories().await? {
-        ctx.nudges.ask_for_code(&repository.name);
-    }
-    Ok(())
 }
 
 fn before(at: Timestamp, time: Duration) -> Timestamp {

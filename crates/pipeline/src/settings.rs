@@ -247,9 +247,10 @@ pub struct Limits {
     pub runs_per_repository: u32,
     /// Repositories worked at once by each reconciler.
     pub concurrent_repositories: u32,
-    /// Seconds between two looks at a repository's code.
+    /// Seconds between two questions which repositories changed; the code of those that did is looked at.
     pub scan_seconds: u64,
-    /// Seconds between two looks at a repository's open proposals and pull requests.
+    /// Seconds between two looks at a repository's open proposals and pull requests; more when many have some, or when
+    /// webhooks tell of them.
     pub poll_seconds: u64,
     /// Seconds that running agents get to finish after the first stop signal.
     pub shutdown_seconds: u64,
@@ -272,7 +273,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Time between two looks at the code.
+    /// Time between two questions which repositories changed.
     #[must_use]
     pub fn scan_every(&self) -> Duration {
         Duration::from_secs(self.scan_seconds)

@@ -13,4 +13,5 @@ mod line;
 mod mortal;
 mod scan_command;
 mod story;
+mod sweep;
 mod webhooks;

@@ -131,6 +131,12 @@ impl Story {
         self.restart().await;
     }
 
+    /// Lets time pass, then does once what is due or nudged, and nothing that is not.
+    pub async fn beat(&self, time: Duration) {
+        self.clock.advance(time);
+        self.driver.step(&self.ctx).await;
+    }
+
     /// Lets time pass, then settles.
     pub async fn later(&self, time: Duration) {
         self.clock.advance(time);

@@ -82,6 +82,8 @@ struct HealthPart {
     github: bool,
     webhooks: Webhooks,
     limits: Vec<Limit>,
+    /// How changes are asked for, and what else should be known of GitHub.
+    notices: Vec<String>,
     cost: String,
     process: Option<ProcessRow>,
     uptime: String,
@@ -202,6 +204,7 @@ pub(super) async fn parts(site: &Arc<Site>) -> Result<Vec<Part>, Fault> {
         github: ctx.forges.github.is_some() || ctx.forges.webhook_secrets.is_some(),
         webhooks: Webhooks::of(site, &samples).await?,
         limits: limits.collect(),
+        notices: ctx.forges.github.as_ref().map(|forge| forge.notices()).unwrap_or_default(),
         cost: format!("${:.2}", samples.sum("ccm_agent_cost_usd_total", &[])),
         process: Process::read().map(|process| ProcessRow::of(&process, uptime)),
         uptime: duration(uptime),

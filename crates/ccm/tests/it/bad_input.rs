@@ -155,7 +155,8 @@ async fn a_database_from_a_newer_version_is_left_alone() {
     assert!(ccm(dir.path(), &["--data-dir", "data", "migrate"], &[]).await.status.success());
     let file = dir.path().join("data/ccm.db");
     let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", file.display())).await.unwrap();
-    let newer = "INSERT INTO _sqlx_migrations SELECT 9999, 'later', installed_on, 1, checksum, 0 FROM _sqlx_migrations";
+    let newer =
+        "INSERT INTO _sqlx_migrations SELECT 9999, 'later', installed_on, 1, checksum, 0 FROM _sqlx_migrations LIMIT 1";
     sqlx::query(newer).execute(&pool).await.unwrap();
     pool.close().await;
     let before = std::fs::read(&file).unwrap();

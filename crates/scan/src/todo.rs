@@ -97,19 +97,33 @@ impl TodoOptions {
         &self.tags
     }
 
-    /// Whether `source` holds a tag as a word of its own, in one of its spellings.
+    /// Whether `source` holds a tag that could open a request.
     pub(crate) fn may_match(&self, source: &[u8]) -> bool {
         self.words(source).is_none_or(|mut words| words.next().is_some())
     }
 
-    /// Where tags stand in `source` as words of their own; `None` when nobody knows.
+    /// Where tags stand in `source` that could open a request; `None` when nobody knows.
     fn words<'a>(&'a self, source: &'a [u8]) -> Option<impl Iterator<Item = (usize, usize)> + 'a> {
         let is_word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         let whole = move |(start, end): &(usize, usize)| {
             !is_word(start.checked_sub(1).map(|before| &source[before])) && !is_word(source.get(*end))
         };
         let prefilter = self.prefilter.as_ref()?;
-        Some(prefilter.find_iter(source).map(|found| (found.start(), found.end())).filter(whole))
+        let found = prefilter.find_iter(source).map(|found| (found.start(), found.end()));
+        Some(found.filter(whole).filter(|(start, end)| self.may_open(source, *start, *end)))
+    }
+
+    /// Whether the tag there is written as the options write it, or followed by what [`tag`] demands in other letters.
+    fn may_open(&self, source: &[u8], start: usize, end: usize) -> bool {
+        let word = &source[start..end];
+        let sigil = start.checked_sub(1).is_some_and(|before| matches!(source[before], b'@' | b'\\'));
+        let exact = || self.tags.iter().any(|tag| tag.as_bytes() == word);
+        match source.get(end) {
+            Some(b':') => source.get(end + 1) != Some(&b':') || exact(),
+            Some(b'(') => true,
+            Some(b' ' | b',') if word.eq_ignore_ascii_case(b"todo") || word.eq_ignore_ascii_case(b"fixme") => true,
+            Some(_) | None => sigil || exact(),
+        }
     }
 }
 

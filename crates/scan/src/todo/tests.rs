@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::{InvalidTag, MAX_TAGS, Reason, Todo, TodoOptions};
-use crate::Selection;
+use crate::{Language, Selection};
 
 fn todos(path: &str, source: &[u8], options: &TodoOptions) -> Vec<Todo> {
     Selection::default().todos(path, source, options).unwrap_or_default()
@@ -312,6 +312,22 @@ fn hostile_comments_take_linear_time() {
 }
 
 proptest! {
+    #[test]
+    fn any_scraps_in_any_language_are_read(
+        scraps in "(TODO|todo|FIXME: |XXX|//|/\\*|\\*/|#|<!--|-->|```|<script>|<\\?php|--|%|[(:#)@ \\[\\]`\"'é/-]|[a-z]{1,5}|\n){0,60}",
+        pick in any::<prop::sample::Index>(),
+    ) {
+        let languages: Vec<_> = Language::all().filter(|language| !language.extensions.is_empty()).collect();
+        let path = format!("a.{}", languages[pick.index(languages.len())].extensions[0]);
+        let options = TodoOptions::default().with_markdown_fences(true);
+        let lines = u32::try_from(scraps.split('\n').count()).unwrap();
+        for todo in todos(&path, scraps.as_bytes(), &options) {
+            prop_assert!(0 < todo.line && todo.line <= todo.end_line && todo.end_line <= lines, "{:?}", todo);
+        }
+        let left = Selection::default().left_out(&path, scraps.as_bytes(), &options).unwrap_or_default();
+        prop_assert!(left.iter().all(|left| 0 < left.line && left.line <= lines));
+    }
+
     #[test]
     fn any_comment_is_read_within_its_limits(comment in "(// |/\\* |\\*/|TODO|FIXME|[(:#)@ \\[\\]`\"é/-]|[a-z]{1,5}|\n){0,60}") {
         let lines = comment.split('\n').count();

@@ -349,7 +349,7 @@ impl Inner {
     /// Stands in line; in random order when many were stopped together.
     fn join(&self, ask: &Ask, now: Timestamp) -> Result<Standing<'_>, Failure> {
         let stopped = self.record.look().door.passage(now) != Passage::Open;
-        let order = stopped.then(|| random());
+        let order = stopped.then(random);
         let (lane, mut local) = (ask.lane(), self.local());
         if local.line.len() >= self.limits.waiting {
             return Err(Failure::Limited { until: now.plus(self.limits.patience) });

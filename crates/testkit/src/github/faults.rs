@@ -37,7 +37,7 @@ impl Chance {
             return None;
         }
         let status = [500, 502, 503][usize::try_from(self.throw() % 3).unwrap_or(0)];
-        let done = self.throw() % 2 == 0;
+        let done = self.throw().is_multiple_of(2);
         let body = r#"{"message":"Server Error"}"#.to_owned();
         Some(if done {
             Effect::ExecuteThenStatus(status)

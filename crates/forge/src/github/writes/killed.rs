@@ -101,7 +101,7 @@ async fn at_every_byte(
     loop {
         let line = Line::new().await;
         for n in 0..CROWD {
-            let fate = if done % 2 == 0 { Fate::Dies } else { Fate::Breaks };
+            let fate = if usize::is_multiple_of(done, 2) { Fate::Dies } else { Fate::Breaks };
             if !write(&line, n, (way, byte, fate)).await {
                 assert!(byte > 300, "the write had {byte} bytes and was cut {done} times only");
                 return line.world.fair();

@@ -49,14 +49,18 @@ pub struct GitHub {
     /// Where git repositories are, as `<git_url>/OWNER/NAME.git`; left out, derived from `api_url`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git_url: Option<String>,
-    /// The environment variable that holds the token.
-    pub token_env: String,
+    /// The environment variable that holds the token; `GITHUB_TOKEN` when neither it nor `app` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_env: Option<String>,
     /// The environment variable that holds the secret of GitHub's webhooks; left out, none are taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook_secret_env: Option<String>,
     /// The environment variable that holds the secret before that one, while it is being changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook_previous_secret_env: Option<String>,
+    /// The GitHub App to act as, in place of a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<App>,
     /// Where proposals go; left out, into the repository itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manager_repository: Option<String>,
@@ -71,7 +75,8 @@ impl Default for GitHub {
         Self {
             api_url: "https://api.github.com".to_owned(),
             git_url: None,
-            token_env: "GITHUB_TOKEN".to_owned(),
+            token_env: None,
+            app: None,
             webhook_secret_env: None,
             webhook_previous_secret_env: None,
             manager_repository: None,
@@ -79,6 +84,24 @@ impl Default for GitHub {
             contact: "none given".to_owned(),
         }
     }
+}
+
+impl GitHub {
+    /// The environment variable of the token, when there is no App.
+    #[must_use]
+    pub fn token_variable(&self) -> &str {
+        self.token_env.as_deref().unwrap_or("GITHUB_TOKEN")
+    }
+}
+
+/// `[github.app]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// Its id, or its client id, as text.
+    pub id: String,
+    /// The file with its private key, PEM as GitHub gives it; readable by this user only.
+    pub private_key_file: PathBuf,
 }
 
 /// `[server]`
@@ -215,6 +238,12 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
     if let Some(github) = &config.github {
         if github.repositories.is_empty() {
             return wrong("github.repositories is empty; name what to watch, such as [\"me/*\"]".to_owned());
+        }
+        if github.token_env.is_some() && github.app.is_some() {
+            return wrong("[github] has both token_env and [github.app]; take one of them out".to_owned());
+        }
+        if github.app.as_ref().is_some_and(|app| app.id.trim().is_empty()) {
+            return wrong("github.app.id is empty; it stands on the App's page in GitHub's settings".to_owned());
         }
         if let Some(name) = &github.manager_repository {
             name.parse::<RepoName>().map_err(|error| ConfigError(format!("github.manager_repository: {error}")))?;

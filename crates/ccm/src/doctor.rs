@@ -234,6 +234,28 @@ async fn port(report: &mut Report, config: &Config) {
     }
 }
 
+/// What to look at when the credential is refused.
+fn mend_of(section: &config::GitHub) -> String {
+    match &section.app {
+        Some(app) => format!("check github.app.id and the key in {}", app.private_key_file.display()),
+        None => format!("check the token in {}", section.token_variable()),
+    }
+}
+
+/// The App's key is a password: nobody else should be able to read it.
+fn key_file(report: &mut Report, section: &config::GitHub) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(app) = &section.app else { return };
+    let (what, file) = ("App's key", app.private_key_file.display());
+    match app.private_key_file.metadata() {
+        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
+            report.warn(what, format!("{file} can be read by others"), format!("chmod 600 {file}"));
+        }
+        Ok(_) => report.ok(what, file.to_string()),
+        Err(error) => report.fail(what, format!("{file}: {error}"), "correct github.app.private_key_file"),
+    }
+}
+
 async fn github(report: &mut Report, common: &Common, config: &Config) {
     let Some(section) = &config.github else {
         return report.ok("github", "not configured; only local folders are worked");
@@ -243,10 +265,11 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
         Err(error) => return report.fail("github", format!("{error:#}"), "mend that, then run `ccm doctor` again"),
     };
     let Some(forge) = &ctx.forges.github else { return };
+    key_file(report, section);
     match forge.login().await {
         Ok(login) => report.ok("github", format!("{} as {login}", section.api_url)),
         Err(error) => {
-            return report.fail("github", error.to_string(), format!("check the token in {}", section.token_env));
+            return report.fail("github", error.to_string(), mend_of(section));
         }
     }
     let views = forge.repositories().await;
@@ -290,6 +313,9 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
             0 => report.ok("changes", notice),
             _ => report.warn("GitHub", notice, "see \"How changes are noticed\" in docs/operating.md"),
         }
+    }
+    for there in forge.unreachable() {
+        report.warn(&format!("account {}", there.owner), "its repositories are not worked", there.why);
     }
     let now = wire::SystemClock.now();
     for limit in forge.limits() {

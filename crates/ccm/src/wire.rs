@@ -9,7 +9,7 @@ use backlog::names::RepoName;
 use backlog::time::{Clock, Timestamp};
 use forge::Forge;
 use forge::github::webhook::Secrets;
-use forge::github::{GitHub, GitHubConfig, Limits};
+use forge::github::{Credential as GitHubCredential, GitHub, GitHubConfig, Limits};
 use forge::local::Local;
 use gateway::{Credential, CredentialKind};
 use pipeline::ledger::StoreLedger;
@@ -187,26 +187,40 @@ fn github(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Forge>> {
-    let token = secret(&section.token_env).ok_or_else(|| {
-        ConfigError(format!(
-            "the environment variable {} that [github] names is not set; put a token with access to contents, issues \
-             and pull requests there",
-            section.token_env
-        ))
-    })?;
+    let credential = credential(section)?;
     let marker_key = kept_secret(dir, "marker.key")?;
     let api_url = section.api_url.parse().map_err(|_| ConfigError("github.api_url is no address".to_owned()))?;
     let git_url = section.git_url.as_ref().map(|url| url.parse()).transpose();
     let config = GitHubConfig {
         api_url,
         git_url: git_url.map_err(|_| ConfigError("github.git_url is no address".to_owned()))?,
-        token,
+        credential,
         repositories: section.repositories.clone(),
         marker_key,
         contact: section.contact.clone(),
         limits: Limits::default(),
     };
     Ok(Arc::new(GitHub::new(config, Arc::new(StoreLedger::new(store, clock.clone())), clock)?))
+}
+
+/// What the service acts with on GitHub.
+fn credential(section: &crate::config::GitHub) -> Result<GitHubCredential> {
+    if let Some(app) = &section.app {
+        let file = &app.private_key_file;
+        let text = std::fs::read_to_string(file).with_context(|| {
+            let key = "github.app.private_key_file";
+            format!("the App's private key {} that {key} names cannot be read", file.display())
+        })?;
+        return Ok(GitHubCredential::App { id: app.id.trim().to_owned(), private_key: text.into() });
+    }
+    let variable = section.token_variable();
+    let token = secret(variable).ok_or_else(|| {
+        ConfigError(format!(
+            "the environment variable {variable} that [github] names is not set; put a token with access to contents, \
+             issues and pull requests there, or name an App under [github.app]"
+        ))
+    })?;
+    Ok(GitHubCredential::Token(token))
 }
 
 fn local(locals: Vec<(RepoName, PathBuf)>, git: &git::Git, clock: &Arc<dyn Clock>) -> Arc<dyn Forge> {

@@ -11,6 +11,7 @@
 //! `repositories`, `issues`, `pulls` and `checks` are the calls. What has to survive a restart is in the
 //! [`Ledger`].
 
+mod auth;
 mod changes;
 mod checks;
 mod client;
@@ -41,8 +42,10 @@ use url::Url;
 
 use crate::{
     Activity, Change, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Known, Ledger, LimitView,
-    PullDraft, RepositoryView,
+    PullDraft, RepositoryView, Unreachable,
 };
+use auth::Auth;
+pub use auth::{Credential, NEEDED};
 use changes::Queries;
 use client::{Account, Client, Failure};
 use governor::RealSleep;
@@ -59,8 +62,8 @@ pub struct GitHubConfig {
     pub api_url: Url,
     /// Where git repositories are; `None` derives it from `api_url`.
     pub git_url: Option<Url>,
-    /// The token.
-    pub token: SecretString,
+    /// What it acts with.
+    pub credential: Credential,
     /// Globs over `owner/name`; those with `!` take away.
     pub repositories: Vec<String>,
     /// The key of the hidden markers. Who loses it loses the markers, not the intents.
@@ -85,7 +88,7 @@ pub enum SetupError {
 /// See the module.
 pub struct GitHub {
     wire: Arc<Wire>,
-    client: Arc<Client>,
+    auth: Auth,
     git_url: Url,
     marker_key: SecretString,
     selection: Selection,
@@ -98,6 +101,7 @@ pub struct GitHub {
     permissions: Mutex<Permissions>,
     batches: Batches,
     queries: Mutex<Queries>,
+    unreachable: Mutex<Vec<Unreachable>>,
 }
 
 type Permissions = BTreeMap<(RepoName, String), (Permission, Timestamp)>;
@@ -121,13 +125,13 @@ impl GitHub {
         clock: Arc<dyn Clock>,
         sleep: Arc<dyn Sleep>,
     ) -> Result<Self, SetupError> {
-        let GitHubConfig { api_url, git_url, token, repositories, marker_key, contact, limits } = config;
+        let GitHubConfig { api_url, git_url, credential, repositories, marker_key, contact, limits } = config;
         let git_url = git_url.unwrap_or_else(|| derived_git_url(&api_url));
         let user_agent = format!("ccm/{} (Claude Code Manager; {contact})", env!("CARGO_PKG_VERSION"));
         let wire = Wire::new(api_url, &user_agent, limits, Arc::clone(&ledger), Arc::clone(&clock), sleep);
         let wire = Arc::new(wire.map_err(SetupError::Client)?);
         Ok(Self {
-            client: Arc::new(Client::new(Arc::clone(&wire), token).map_err(SetupError::Client)?),
+            auth: Auth::new(&wire, credential).map_err(SetupError::Client)?,
             wire,
             git_url,
             marker_key,
@@ -140,17 +144,18 @@ impl GitHub {
             settled: Mutex::default(),
             labels: Mutex::default(),
             permissions: Mutex::default(),
+            unreachable: Mutex::default(),
         })
     }
 
     /// The client of the actor that works in a repository.
-    async fn client_of(&self, _repository: &RepoName) -> Result<Arc<Client>, Failure> {
-        Ok(Arc::clone(&self.client))
+    async fn client_of(&self, repository: &RepoName) -> Result<Arc<Client>, Failure> {
+        self.auth.client_of(repository).await
     }
 
     /// The account that acts.
     async fn us(&self) -> Result<&Account, Failure> {
-        self.client.account().await
+        self.auth.us().await
     }
 
     fn now(&self) -> Timestamp {
@@ -194,7 +199,11 @@ impl Forge for GitHub {
     }
 
     async fn login(&self) -> Result<String, ForgeError> {
-        Ok(self.us().await?.login.clone())
+        match &self.auth {
+            // An App that is not installed yet has a name already.
+            Auth::App(app) => Ok(app.login().await?),
+            Auth::Token(client) => Ok(client.account().await?.login.clone()),
+        }
     }
 
     async fn repositories(&self) -> Result<Vec<RepositoryView>, ForgeError> {
@@ -203,6 +212,10 @@ impl Forge for GitHub {
 
     async fn changes(&self, known: &[Known]) -> Result<Vec<(RepoName, Change)>, ForgeError> {
         self.changes_of(known).await
+    }
+
+    fn unreachable(&self) -> Vec<Unreachable> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError> {
@@ -214,7 +227,8 @@ impl Forge for GitHub {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend([name.owner(), &format!("{}.git", name.name())]);
         }
-        let login = Some(("x-access-token".to_owned(), self.client_of(name).await?.token().clone()));
+        let token = self.client_of(name).await?.token_to_push(name).await?;
+        let login = Some(("x-access-token".to_owned(), token.secret.clone()));
         Ok(GitAccess { url: url.to_string(), login })
     }
 
@@ -263,7 +277,7 @@ impl Forge for GitHub {
     }
 
     fn limits(&self) -> Vec<LimitView> {
-        self.client.governor.view()
+        self.auth.clients().iter().flat_map(|client| client.governor.view()).collect()
     }
 
     fn notices(&self) -> Vec<String> {

@@ -264,6 +264,26 @@ pub struct Undelivered {
     pub complete: bool,
 }
 
+/// An account whose repositories cannot be worked at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// The owner of the repositories.
+    pub owner: String,
+    /// Why, and what would mend it.
+    pub why: String,
+    /// Whether it stays so until somebody mends it.
+    pub lasting: bool,
+}
+
+impl Unreachable {
+    /// What an error with an account's repositories means.
+    #[must_use]
+    pub fn new(owner: &str, error: &ForgeError) -> Self {
+        let lasting = matches!(error, ForgeError::Denied { .. } | ForgeError::NotFound(_));
+        Self { owner: owner.to_owned(), why: error.to_string(), lasting }
+    }
+}
+
 /// A code host. At most about 15 methods; every one may be repeated.
 #[async_trait]
 pub trait Forge: Send + Sync + 'static {
@@ -275,6 +295,10 @@ pub trait Forge: Send + Sync + 'static {
     async fn repositories(&self) -> Result<Vec<RepositoryView>, ForgeError>;
     /// What became of these repositories, asked for all at once with as few requests as the credential allows.
     async fn changes(&self, known: &[Known]) -> Result<Vec<(RepoName, Change)>, ForgeError>;
+    /// The accounts whose repositories the last listing left out, although they may be meant.
+    fn unreachable(&self) -> Vec<Unreachable> {
+        Vec::new()
+    }
     /// One repository.
     async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError>;
     /// How git reaches it, with a credential that lives for at least an hour where it can.

@@ -56,8 +56,13 @@ pub async fn watch(ctx: &Arc<Context>) -> Result<()> {
         }
     }
     if complete {
+        let unreachable: Vec<_> = ctx.forges.all().flat_map(|forge| forge.unreachable()).collect();
         for gone in known.iter().filter(|known| !seen.contains(&known.name)) {
-            ctx.store.remove_repository(&gone.name).await?;
+            match unreachable.iter().find(|there| there.owner.eq_ignore_ascii_case(gone.name.owner())) {
+                Some(there) if there.lasting => park(ctx, gone.clone(), there.why.clone(), None).await?,
+                Some(_) => {}
+                None => ctx.store.remove_repository(&gone.name).await?,
+            }
         }
     }
     Ok(())

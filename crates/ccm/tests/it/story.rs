@@ -12,7 +12,7 @@ use backlog::names::TaskId;
 use backlog::task::{Stage, Task};
 use backlog::time::Clock;
 use forge::github::webhook::Secrets;
-use forge::github::{GitHub, GitHubConfig, Limits, Sleep};
+use forge::github::{Credential, GitHub, GitHubConfig, Limits, Sleep};
 use pipeline::driver::Driver;
 use pipeline::ledger::StoreLedger;
 use pipeline::settings::{AgentKind, AgentSettings, Settings};
@@ -303,7 +303,7 @@ async fn context(
     let config = GitHubConfig {
         api_url: github.url().parse().unwrap(),
         git_url: None,
-        token: SecretString::from(token.to_owned()),
+        credential: Credential::Token(SecretString::from(token.to_owned())),
         repositories: vec!["me/*".to_owned()],
         marker_key: SecretString::from("a key of forty characters, made for tests".to_owned()),
         contact: "https://example.com".to_owned(),

@@ -14,17 +14,17 @@ use std::sync::Arc;
 
 use backlog::time::Timestamp;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use http::header::{AUTHORIZATION, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, USER_AGENT};
+use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use super::auth::{Bearer, Scope, Token};
 use super::conditional::{Condition, Flights};
 use super::governor::{Ask, Governor, Permit, Resource, Traffic};
 use super::limit::classify;
-use super::model::{ErrorBody, User};
+use super::model::{self, ErrorBody, User};
 use super::wire::Wire;
 use crate::{ForgeError, LedgerError};
 
@@ -64,6 +64,8 @@ pub(super) struct Refusal {
     pub(super) said: String,
     /// The permissions that would do, from `X-Accepted-GitHub-Permissions`.
     pub(super) needs: Option<String>,
+    /// GitHub's time.
+    pub(super) date: Option<Timestamp>,
 }
 
 impl From<LedgerError> for Failure {
@@ -87,7 +89,7 @@ impl From<Failure> for ForgeError {
 
 impl From<Refusal> for ForgeError {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { status, what, said, needs } = refusal;
+        let Refusal { status, what, said, needs, date: _ } = refusal;
         match status.as_u16() {
             401 => Self::BadCredential(said),
             403 => {
@@ -114,6 +116,8 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     /// What was asked, for errors.
     pub(super) what: String,
+    /// The token that it was asked for with.
+    pub(super) token: Option<Arc<Token>>,
 }
 
 impl Answer {
@@ -147,63 +151,47 @@ impl Account {
 /// See the module.
 pub(super) struct Client {
     pub(super) wire: Arc<Wire>,
-    token: SecretString,
-    authorization: HeaderValue,
-    /// Names the token without telling it.
-    token_hash: String,
+    pub(super) bearer: Bearer,
     account: OnceCell<Account>,
     pub(super) flights: Flights,
     pub(super) governor: Governor,
 }
 
 impl Client {
-    /// The client of this token's actor; `Err` says in a sentence why the token cannot be one.
-    pub(super) fn new(wire: Arc<Wire>, token: SecretString) -> Result<Self, String> {
-        if token.expose_secret().trim().is_empty() {
-            return Err("the token is empty".to_owned());
-        }
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| "the token holds a character that no token has, such as a line end".to_owned())?;
-        authorization.set_sensitive(true);
-        wire.keep_secret(&token);
-        let token_hash = backlog::names::digest(&["github token", token.expose_secret()]);
-        Ok(Self {
-            governor: wire.governor(),
-            wire,
-            token,
-            authorization,
-            token_hash,
-            account: OnceCell::new(),
-            flights: Flights::default(),
-        })
+    /// The client of whoever bears these tokens.
+    pub(super) fn new(wire: Arc<Wire>, bearer: Bearer) -> Self {
+        let (account, flights) = (OnceCell::new(), Flights::default());
+        Self { governor: wire.governor(), wire, bearer, account, flights }
     }
 
-    /// Names the token without telling it.
-    pub(super) fn token_hash(&self) -> &str {
-        &self.token_hash
-    }
-
-    /// The value of the header of the same name.
-    pub(super) fn authorization(&self) -> &HeaderValue {
-        &self.authorization
-    }
-
-    pub(super) fn token(&self) -> &SecretString {
-        &self.token
-    }
-
-    /// The account behind the token, asked once. Loads what the governor remembers before and after.
+    /// Who the actor is to GitHub: a user, an App, or (without a login) an installation. Asked once; loads what the
+    /// governor remembers.
     pub(super) async fn account(&self) -> Result<&Account, Failure> {
         let ask = || async {
-            self.governor.remember_under(format!("token:{}", self.token_hash)).await?;
-            let answer = self.read(self.wire.url(&["user"], &[]), None).await?;
-            let user: User = answer.json()?;
-            if user.login.is_empty() {
-                return Err(Failure::Unexpected("GitHub does not say whose token it is".to_owned()));
-            }
             let host = self.wire.api_url.host_str().unwrap_or_default();
-            self.governor.remember_under(format!("user:{host}:{}", user.id)).await?;
-            Ok(Account { id: user.id, login: user.login })
+            match &self.bearer {
+                Bearer::Fixed(token) => {
+                    self.governor.remember_under(format!("token:{}", token.hash)).await?;
+                    let user: User = self.read(self.wire.url(&["user"], &[]), None).await?.json()?;
+                    if user.login.is_empty() {
+                        return Err(Failure::Unexpected("GitHub does not say whose token it is".to_owned()));
+                    }
+                    self.governor.remember_under(format!("user:{host}:{}", user.id)).await?;
+                    Ok(Account { id: user.id, login: user.login })
+                }
+                Bearer::App(signer) => {
+                    self.governor.remember_under(format!("app:{host}:{}", signer.id())).await?;
+                    let app: model::App = self.read(self.wire.url(&["app"], &[]), None).await?.json()?;
+                    Ok(Account { id: app.id, login: app.slug })
+                }
+                Bearer::Installation(minter) => {
+                    let id = minter.id();
+                    self.governor.remember_under(format!("installation:{host}:{id}")).await?;
+                    // GitHub counts what people are told for the App, over all its installations.
+                    self.governor.speak_as(&format!("voice:app:{host}:{}", minter.app_id()));
+                    Ok(Account { id, login: String::new() })
+                }
+            }
         };
         self.account.get_or_try_init(ask).await
     }
@@ -211,10 +199,15 @@ impl Client {
     /// Sends a read, again after what may pass (R24), following redirects on the same origin (R32). With a condition
     /// it is conditional and may give a 304.
     pub(super) async fn read(&self, url: Url, condition: Option<&Condition>) -> Result<Answer, Failure> {
-        let (mut url, mut hops, mut tries) = (url, 0, 0);
+        let (mut url, mut hops, mut tries, mut renewed) = (url, 0, 0, false);
         loop {
+            let token = self.token(&Scope::of(&Method::GET, &url)).await?;
             let permit = self.governor.admit(Ask::of(Traffic::Read, Resource::of_path(url.path()))).await?;
-            let answer = match self.exchange(&permit, Method::GET, &url, None, condition).await {
+            let answer = match self.exchange(&permit, &token, Method::GET, &url, None, condition).await {
+                Err(Failure::Refused(refusal)) if !renewed && self.renews(&token, &refusal) => {
+                    renewed = true;
+                    continue;
+                }
                 Err(Failure::NotSent(why) | Failure::Ambiguous(why)) => {
                     drop(permit);
                     tries += 1;
@@ -245,7 +238,14 @@ impl Client {
         url: &Url,
         body: Option<&serde_json::Value>,
     ) -> Result<Answer, Failure> {
-        let answer = self.exchange(permit, method, url, body, None).await?;
+        let token = self.token(&Scope::of(&method, url)).await?;
+        let answer = match self.exchange(permit, &token, method, url, body, None).await {
+            // Nothing was executed: it may be sent again with another token.
+            Err(Failure::Refused(refusal)) if self.renews(&token, &refusal) => {
+                return Err(Failure::Limited { until: self.wire.clock.now() });
+            }
+            answer => answer?,
+        };
         if is_redirect(answer.status) { Err(Failure::Moved) } else { Ok(answer) }
     }
 
@@ -259,13 +259,26 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let ask = ask.into();
         self.account().await?;
-        let permit = self.governor.admit(ask).await?;
-        self.send(&permit, method, url, body).await
+        let scope = Scope::of(&method, url);
+        let mut renewed = false;
+        loop {
+            let token = self.token(&scope).await?;
+            let permit = self.governor.admit(ask.clone()).await?;
+            let answer = match self.exchange(&permit, &token, method.clone(), url, body, None).await {
+                Err(Failure::Refused(refusal)) if !renewed && self.renews(&token, &refusal) => {
+                    renewed = true;
+                    continue;
+                }
+                answer => answer?,
+            };
+            return if is_redirect(answer.status) { Err(Failure::Moved) } else { Ok(answer) };
+        }
     }
 
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         permit: &Permit,
+        token: &Arc<Token>,
         method: Method,
         url: &Url,
         body: Option<&serde_json::Value>,
@@ -276,7 +289,7 @@ impl Client {
             .wire
             .http
             .request(method.clone(), url.clone())
-            .header(AUTHORIZATION, self.authorization.clone())
+            .header(AUTHORIZATION, token.header.clone())
             .header(USER_AGENT, self.wire.user_agent.clone())
             .header("accept", ACCEPT)
             .header("x-github-api-version", API_VERSION);
@@ -299,7 +312,7 @@ impl Client {
         if matches!(got, Err(Failure::NotSent(_) | Failure::Ambiguous(_))) {
             self.governor.stumbled(permit, None);
         }
-        self.judge(permit, got?).await
+        self.judge(permit, Answer { token: Some(Arc::clone(token)), ..got? }).await
     }
 
     /// What an answer means: limits go to the governor, refusals and failures become errors.
@@ -322,6 +335,7 @@ impl Client {
                 // Before anything is cut, or half a token would stay.
                 said: ErrorBody::read(self.wire.redact(&String::from_utf8_lossy(&answer.body)).as_bytes()).sentence(),
                 needs: answer.header("x-accepted-github-permissions").map(|needs| self.wire.redact(needs)),
+                date: date_of(&answer),
                 what: answer.what,
             }));
         }
@@ -332,8 +346,9 @@ impl Client {
     /// once, without the token and never from TLS to plain text.
     pub(super) async fn read_text(&self, url: Url) -> Result<String, Failure> {
         self.account().await?;
+        let token = self.token(&Scope::Read).await?;
         let permit = self.governor.admit(Traffic::Read).await?;
-        let mut answer = self.exchange(&permit, Method::GET, &url, None, None).await?;
+        let mut answer = self.exchange(&permit, &token, Method::GET, &url, None, None).await?;
         if is_redirect(answer.status) {
             let target = url.join(answer.header(LOCATION).unwrap_or_default());
             let target =
@@ -343,7 +358,7 @@ impl Client {
                 return Err(Failure::Unexpected(format!("{} was redirected to an address without TLS", answer.what)));
             }
             let request = self.wire.http.get(target.clone()).header(USER_AGENT, self.wire.user_agent.clone());
-            let request = if same { request.header(AUTHORIZATION, self.authorization.clone()) } else { request };
+            let request = if same { request.header(AUTHORIZATION, token.header.clone()) } else { request };
             answer = self.wire.receive(request, &format!("GET {}", target.path())).await?;
             if !answer.status.is_success() {
                 return Err(Failure::NotSent(format!("{} was answered with {}", answer.what, answer.status.as_u16())));
@@ -357,7 +372,13 @@ impl Client {
 fn given_up(what: String) -> Failure {
     let said = "GitHub's secondary limit was met five times in a row; lower the pace under [github.limits], or look \
         whether something else uses the same account";
-    Failure::Refused(Refusal { status: StatusCode::FORBIDDEN, what, said: said.to_owned(), needs: None })
+    Failure::Refused(Refusal { status: StatusCode::FORBIDDEN, what, said: said.to_owned(), needs: None, date: None })
+}
+
+/// The time that an answer shows.
+fn date_of(answer: &Answer) -> Option<Timestamp> {
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(answer.header(DATE)?).ok()?;
+    Some(Timestamp(at.as_millisecond()))
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -29,6 +29,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use url::Url;
 
+use super::auth::{Scope, Token};
 use super::client::{ACCEPT, API_VERSION, Answer, Client, Failure};
 use super::route::computed_tag;
 
@@ -121,7 +122,8 @@ impl Client {
         if let Some(until) = stored.as_ref().and_then(|stored| stored.poll_at).filter(|at| *at > now) {
             return Err(Failure::Limited { until });
         }
-        let condition = stored.as_ref().and_then(|stored| self.condition(stored, url));
+        let token = self.token(&Scope::Read).await?;
+        let condition = stored.as_ref().and_then(|stored| self.condition(stored, url, &token));
         let mut answer = self.read(url.clone(), condition.as_ref()).await?;
         if answer.status == StatusCode::NOT_MODIFIED {
             match stored {
@@ -147,11 +149,11 @@ impl Client {
     }
 
     /// What to send so that an unchanged answer costs nothing (R40).
-    fn condition(&self, stored: &Stored, url: &Url) -> Option<Condition> {
+    fn condition(&self, stored: &Stored, url: &Url, token: &Token) -> Option<Condition> {
         let tag = match &stored.etag {
-            Some(etag) if stored.token == self.token_hash() => Some(etag.clone()),
+            Some(etag) if stored.token == token.hash => Some(etag.clone()),
             Some(etag) if self.wire.routes.computable(&format!("GET {}", url.path())) => {
-                computed_tag(etag, &stored.vary, self.authorization(), stored.body.as_bytes())
+                computed_tag(etag, &stored.vary, &token.header, stored.body.as_bytes())
             }
             _ => None,
         };
@@ -169,7 +171,8 @@ impl Client {
         let text = |name| answer.header(name).map(str::to_owned);
         let vary: Vec<&str> = answer.headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok()).collect();
         let vary = vary.join(",");
-        self.wire.routes.check_tag(answer, &vary, self.authorization());
+        let Some(token) = &answer.token else { return Ok(()) };
+        self.wire.routes.check_tag(answer, &vary, &token.header);
         let (etag, last_modified) = (text(ETAG), text(LAST_MODIFIED));
         let poll_at = poll_at(answer, now);
         let Ok(body) = std::str::from_utf8(&answer.body) else { return Ok(()) };
@@ -184,7 +187,7 @@ impl Client {
             etag,
             last_modified,
             vary,
-            token: self.token_hash().to_owned(),
+            token: token.hash.clone(),
             link: answer.header(LINK).map(str::to_owned),
             body: body.to_owned(),
             whole_at: now,
@@ -270,7 +273,7 @@ impl Stored {
         if let Some(link) = self.link.and_then(|link| HeaderValue::from_str(&link).ok()) {
             headers.insert(LINK, link);
         }
-        Answer { status: StatusCode::OK, headers, body: Bytes::from(self.body), what: not_modified.what }
+        Answer { status: StatusCode::OK, headers, body: Bytes::from(self.body), what: not_modified.what, token: None }
     }
 }
 

@@ -34,6 +34,38 @@ pub(super) struct RepositoryPermissions {
     pub(super) push: bool,
 }
 
+/// An App.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct App {
+    pub(super) id: u64,
+    pub(super) slug: String,
+}
+
+/// An App in one account.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Installation {
+    pub(super) id: u64,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) account: User,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) permissions: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) suspended_at: Option<String>,
+}
+
+/// A new token of an installation.
+#[derive(Deserialize)]
+pub(super) struct InstallationToken {
+    pub(super) token: String,
+}
+
+/// A page of an installation's repositories.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct InstalledRepositories {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) repositories: Vec<Repository>,
+}
+
 /// A repository.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Repository {

@@ -1,6 +1,7 @@
 //! Repositories, and who may do what in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use backlog::approval::Permission;
 use backlog::names::RepoName;
@@ -8,11 +9,16 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use http::StatusCode;
 use url::Url;
 
-use super::client::Failure;
+use super::auth::{App, Auth, Installed, not_installed};
+use super::client::{Client, Failure};
+use super::conditional::too_long;
 use super::model;
 use super::writes::PERMISSION_BELIEVED;
 use super::{GitHub, SetupError};
-use crate::{ForgeError, RepositoryView};
+use crate::{ForgeError, RepositoryView, Unreachable};
+
+/// Repositories by name in small letters.
+type Found = BTreeMap<String, model::Repository>;
 
 /// Pages of one owner's repositories: 10,000 of them.
 const PAGES: usize = 100;
@@ -91,9 +97,18 @@ impl GitHub {
     }
 
     pub(super) async fn repositories_of_selection(&self) -> Result<Vec<RepositoryView>, ForgeError> {
+        let mut found = match &self.auth {
+            Auth::Token(client) => self.selected_of_user(client).await?,
+            Auth::App(app) => self.selected_of_app(app).await?,
+        };
+        found.retain(|name, _| !self.selection.excluded.is_match(name));
+        Ok(found.values().filter_map(|repository| self.view(repository)).collect())
+    }
+
+    async fn selected_of_user(&self, client: &Client) -> Result<Found, ForgeError> {
         let mut found = BTreeMap::new();
         for listing in self.selection.listings() {
-            for repository in self.listed(&listing).await? {
+            for repository in self.listed(client, &listing).await? {
                 let name = repository.full_name.clone();
                 // A repository that was renamed is still meant by its old, exact name.
                 if self.selection.takes(&name) || matches!(listing, Listing::Exactly(_)) {
@@ -101,11 +116,62 @@ impl GitHub {
                 }
             }
         }
-        found.retain(|name, _| !self.selection.excluded.is_match(name));
-        Ok(found.values().filter_map(view).collect())
+        Ok(found)
     }
 
-    async fn listed(&self, listing: &Listing) -> Result<Vec<model::Repository>, ForgeError> {
+    /// The repositories of every installation. An account that cannot be worked is noted and holds up no other.
+    async fn selected_of_app(&self, app: &App) -> Result<Found, ForgeError> {
+        let (mut found, mut unreachable, mut owners) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        for there in app.installations().await? {
+            owners.insert(there.owner.to_ascii_lowercase());
+            match self.of_installation(&there).await {
+                Ok(repositories) => {
+                    let taken = repositories.into_iter().filter(|found| self.selection.takes(&found.full_name));
+                    found.extend(taken.map(|repository| (repository.full_name.to_ascii_lowercase(), repository)));
+                }
+                Err(failure) => unreachable.push(Unreachable::new(&there.owner, &failure.into())),
+            }
+        }
+        for listing in self.selection.listings() {
+            let owner = match &listing {
+                Listing::Exactly(name) => name.owner().to_ascii_lowercase(),
+                Listing::Owner(owner) => owner.clone(),
+                Listing::Everything => continue,
+            };
+            if owners.insert(owner.clone()) {
+                unreachable.push(Unreachable::new(&owner, &not_installed(&owner).into()));
+            }
+            // A repository that was renamed is still meant by its old, exact name.
+            if let Listing::Exactly(name) = listing
+                && !found.contains_key(&name.as_str().to_ascii_lowercase())
+                && let Ok(repository) = self.repository_model(&name).await
+            {
+                found.insert(repository.full_name.to_ascii_lowercase(), repository);
+            }
+        }
+        for there in &unreachable {
+            tracing::warn!(owner = there.owner, why = there.why, "the repositories of an account cannot be worked");
+        }
+        *self.unreachable.lock().unwrap_or_else(PoisonError::into_inner) = unreachable;
+        Ok(found)
+    }
+
+    async fn of_installation(&self, there: &Installed) -> Result<Vec<model::Repository>, Failure> {
+        let client = there.works()?;
+        let mut url = self.wire.url(&["installation", "repositories"], &[("per_page", "100")]);
+        let mut all = Vec::new();
+        for _ in 0..PAGES {
+            let answer = client.get(&url).await?;
+            all.extend(answer.json::<model::InstalledRepositories>()?.repositories);
+            match self.wire.next_page(&url, &answer)? {
+                Some(next) => url = next,
+                None => return Ok(all),
+            }
+        }
+        Err(too_long(url.path(), PAGES))
+    }
+
+    async fn listed(&self, client: &Client, listing: &Listing) -> Result<Vec<model::Repository>, ForgeError> {
         match listing {
             Listing::Exactly(name) => match self.repository_model(name).await {
                 Err(error @ (ForgeError::NotFound(_) | ForgeError::Denied { .. })) => {
@@ -114,20 +180,20 @@ impl GitHub {
                 }
                 found => Ok(vec![found?]),
             },
-            Listing::Owner(owner) => self.of_owner(owner).await,
-            Listing::Everything => self.pages_of(&["user", "repos"], &[]).await,
+            Listing::Owner(owner) => self.of_owner(client, owner).await,
+            Listing::Everything => self.pages_of(client, &["user", "repos"], &[]).await,
         }
     }
 
-    async fn of_owner(&self, owner: &str) -> Result<Vec<model::Repository>, ForgeError> {
+    async fn of_owner(&self, client: &Client, owner: &str) -> Result<Vec<model::Repository>, ForgeError> {
         if self.us().await?.login.eq_ignore_ascii_case(owner) {
-            return self.pages_of(&["user", "repos"], &[("affiliation", "owner")]).await;
+            return self.pages_of(client, &["user", "repos"], &[("affiliation", "owner")]).await;
         }
-        match self.pages_of(&["orgs", owner, "repos"], &[]).await {
+        match self.pages_of(client, &["orgs", owner, "repos"], &[]).await {
             Err(ForgeError::NotFound(_)) => {}
             found => return found,
         }
-        match self.pages_of(&["users", owner, "repos"], &[]).await {
+        match self.pages_of(client, &["users", owner, "repos"], &[]).await {
             Err(error @ ForgeError::NotFound(_)) => {
                 tracing::warn!(owner, %error, "the configuration names an owner that does not exist");
                 Ok(Vec::new())
@@ -136,15 +202,25 @@ impl GitHub {
         }
     }
 
-    async fn pages_of(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Vec<model::Repository>, ForgeError> {
+    async fn pages_of(
+        &self,
+        client: &Client,
+        segments: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Vec<model::Repository>, ForgeError> {
         let query = [query, &[("per_page", "100")]].concat();
-        Ok(self.client.pages(self.wire.url(segments, &query), PAGES).await?)
+        Ok(client.pages(self.wire.url(segments, &query), PAGES).await?)
     }
 
     pub(super) async fn repository_view(&self, name: &RepoName) -> Result<RepositoryView, ForgeError> {
         let repository = self.repository_model(name).await?;
-        view(&repository)
+        self.view(&repository)
             .ok_or_else(|| ForgeError::Unexpected(format!("a repository called `{}`", repository.full_name)))
+    }
+
+    /// The installations' permissions say what an App may do, not the repository.
+    fn view(&self, repository: &model::Repository) -> Option<RepositoryView> {
+        viewed(repository, repository.permissions.push || matches!(self.auth, Auth::App(_)))
     }
 
     /// What a user may do; asked every time.
@@ -175,13 +251,13 @@ impl GitHub {
     }
 }
 
-fn view(repository: &model::Repository) -> Option<RepositoryView> {
+fn viewed(repository: &model::Repository, can_push: bool) -> Option<RepositoryView> {
     Some(RepositoryView {
         name: repository.full_name.parse().ok()?,
         default_branch: repository.default_branch.clone(),
         archived: repository.archived || repository.disabled,
         has_issues: repository.has_issues.unwrap_or(true),
-        can_push: repository.permissions.push,
+        can_push,
         path: None,
     })
 }

@@ -25,7 +25,7 @@ use testkit::clock::TestClock;
 use testkit::github::{FakeGitHub, Fault, Request};
 
 use super::tests::{MemoryLedger, app, link, seconds};
-use super::{GitHub, GitHubConfig, Limits, Sleep};
+use super::{Credential, GitHub, GitHubConfig, Limits, Sleep};
 use crate::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch, Ledger, PullDraft};
 
 /// How many seeds are told unless somebody asks for more.
@@ -176,7 +176,7 @@ impl World {
         let config = GitHubConfig {
             api_url: self.fake.url().parse().expect("a fake's address"),
             git_url: None,
-            token: self.token.clone().into(),
+            credential: Credential::Token(self.token.clone().into()),
             repositories: vec!["me/*".to_owned()],
             marker_key: "a key".to_owned().into(),
             contact: "https://example.org/ccm".to_owned(),

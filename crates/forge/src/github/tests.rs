@@ -67,7 +67,7 @@ impl MemoryLedger {
     }
 
     /// Everything that is remembered, as one text.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("{:?} {:?}", self.intents.lock().unwrap(), self.values.lock().unwrap())
     }
 }
@@ -194,7 +194,7 @@ impl World {
         GitHubConfig {
             api_url: self.fake.url().parse().unwrap(),
             git_url: None,
-            token: self.token.clone().into(),
+            credential: Credential::Token(self.token.clone().into()),
             repositories: vec!["me/*".to_owned()],
             marker_key: "a key".to_owned().into(),
             contact: "https://example.org/ccm".to_owned(),
@@ -203,8 +203,12 @@ impl World {
     }
 
     pub(super) fn github_with(&self, limits: Limits) -> GitHub {
+        self.github_as(self.config(limits))
+    }
+
+    pub(super) fn github_as(&self, config: GitHubConfig) -> GitHub {
         let sleep = Arc::new(VirtualSleep(self.clock.clone()));
-        GitHub::with_sleep(self.config(limits), self.ledger.clone(), self.clock.clone(), sleep).unwrap()
+        GitHub::with_sleep(config, self.ledger.clone(), self.clock.clone(), sleep).unwrap()
     }
 
     /// Requests of one route so far.
@@ -579,7 +583,7 @@ fn a_token_that_cannot_be_one_is_refused_before_anything_is_sent() {
         let config = GitHubConfig {
             api_url: "http://127.0.0.1:9".parse().unwrap(),
             git_url: None,
-            token: token.to_owned().into(),
+            credential: Credential::Token(token.to_owned().into()),
             repositories: Vec::new(),
             marker_key: String::new().into(),
             contact: String::new(),

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use backlog::time::Clock;
+use backlog::time::{Clock, Timestamp};
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::LINK;
@@ -30,7 +30,7 @@ pub(super) struct Wire {
     pub(super) clock: Arc<dyn Clock>,
     sleep: Arc<dyn Sleep>,
     breaker: Arc<Breaker>,
-    secrets: Mutex<Vec<SecretString>>,
+    secrets: Mutex<Vec<(SecretString, Timestamp)>>,
     pub(super) routes: Routes,
 }
 
@@ -125,6 +125,7 @@ impl Wire {
             headers: response.headers().clone(),
             body: Bytes::from(body),
             what: what.to_owned(),
+            token: None,
         })
     }
 
@@ -147,15 +148,23 @@ impl Wire {
         }
     }
 
-    /// From now on no text tells this secret.
-    pub(super) fn keep_secret(&self, secret: &SecretString) {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).push(secret.clone());
+    /// From now on, for as long as it opens anything, no text tells this secret.
+    pub(super) fn keep_secret(&self, secret: &SecretString, until: Timestamp) {
+        let now = self.clock.now();
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.retain(|(_, until)| *until > now);
+        secrets.push((secret.clone(), until));
+    }
+
+    /// Lets time pass.
+    pub(super) async fn sleep(&self, time: Duration) {
+        self.sleep.sleep(time).await;
     }
 
     /// `text` without any secret, by value (R37).
     pub(super) fn redact(&self, text: &str) -> String {
         let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), "[token]"))
+        secrets.iter().fold(text.to_owned(), |text, (secret, _)| text.replace(secret.expose_secret(), "[token]"))
     }
 }
 

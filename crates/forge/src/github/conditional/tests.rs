@@ -4,6 +4,7 @@ use backlog::time::Clock;
 use testkit::clock::TestClock;
 use testkit::github::Fault;
 
+use super::super::auth::{Auth, Credential};
 use super::super::tests::{World, app, ask, seconds};
 use super::*;
 use crate::{Forge, ForgeError, LimitView};
@@ -114,7 +115,7 @@ async fn r39_long_answers_are_not_stored() {
     github.us().await.unwrap();
     world.fake.fail(Fault::answer(200, &long).with_header("etag", "\"a\""));
     let url = world.fake.url().parse().unwrap();
-    github.client.get_json::<Vec<u8>>(&url).await.unwrap();
+    github.client_of(&app()).await.unwrap().get_json::<Vec<u8>>(&url).await.unwrap();
     assert_eq!(world.ledger.count(SPACE), 0);
     github.repository(&app()).await.unwrap();
     assert_eq!(world.ledger.count(SPACE), 1);
@@ -155,7 +156,7 @@ async fn r40_f38_a_new_token_knows_what_the_old_one_read_until_the_formula_chang
 /// The same host with the world's present token.
 fn renewed(world: &World, wire: Arc<super::super::wire::Wire>) -> super::super::GitHub {
     let mut github = world.github();
-    github.client = Arc::new(Client::new(wire.clone(), world.token.clone().into()).unwrap());
+    github.auth = Auth::new(&wire, Credential::Token(world.token.clone().into())).unwrap();
     github.wire = wire;
     github
 }
@@ -197,7 +198,8 @@ async fn r44_f62_a_part_of_a_list_never_passes_for_all() {
     }
     let github = world.github();
     let url = github.wire.url(&["repos", "me", "app", "issues"], &[("per_page", "100")]);
-    let read = |most| github.client.pages::<serde_json::Value>(url.clone(), most);
+    let client = github.client_of(&app()).await.unwrap();
+    let read = |most| client.pages::<serde_json::Value>(url.clone(), most);
     assert_eq!(read(3).await.unwrap().len(), 250);
     let error = ForgeError::from(read(2).await.unwrap_err());
     assert!(error.to_string().contains("longer than 2 pages"), "{error}");
@@ -217,7 +219,7 @@ async fn r44_a_list_is_read_up_to_the_watermark() {
     let github = world.github();
     let url = github.wire.url(&["repos", "me", "app", "issues"], &[("per_page", "100")]);
     let page = |page: &[serde_json::Value]| page.iter().any(|issue| issue["number"] == 140);
-    let (read, whole) = github.client.first_pages(url, 10, page).await.unwrap();
+    let (read, whole) = github.client_of(&app()).await.unwrap().first_pages(url, 10, page).await.unwrap();
     assert_eq!((read.len(), whole, world.count("GET /issues")), (200, false, 2));
 }
 

@@ -16,6 +16,7 @@ mod changes;
 mod checks;
 mod client;
 mod conditional;
+mod deliveries;
 mod governor;
 mod graphql;
 mod issues;
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use backlog::approval::Permission;
+use backlog::delivery::Delivery;
 use backlog::names::{RepoName, TaskId};
 use backlog::review::PullStatus;
 use backlog::task::{IssueLink, Pull};
@@ -42,7 +44,7 @@ use url::Url;
 
 use crate::{
     Activity, Change, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Known, Ledger, LimitView,
-    PullDraft, RepositoryView, Unreachable,
+    Missed, PullDraft, RepositoryView, Undelivered, Unreachable,
 };
 use auth::Auth;
 pub use auth::{Credential, NEEDED};
@@ -270,6 +272,20 @@ impl Forge for GitHub {
 
     async fn close_pull(&self, repository: &RepoName, pull: &Pull) -> Result<(), ForgeError> {
         self.close_pull_of(repository, pull).await
+    }
+
+    async fn undelivered(&self, since: Timestamp) -> Result<Option<Undelivered>, ForgeError> {
+        match self.auth.app() {
+            Some(app) => Ok(Some(deliveries::undelivered(app, since, deliveries::PAGES).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn delivery(&self, missed: &Missed) -> Result<Delivery, ForgeError> {
+        match self.auth.app() {
+            Some(app) => Ok(deliveries::delivery(app, missed).await?),
+            None => Err(ForgeError::NotFound(format!("the delivery {}", missed.guid))),
+        }
     }
 
     async fn is_us(&self, account: u64) -> Result<bool, ForgeError> {

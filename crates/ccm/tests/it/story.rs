@@ -22,7 +22,7 @@ use store::sqlite::SqliteStore;
 use store::{EventQuery, Store, TaskFilter};
 use tempfile::TempDir;
 use testkit::clock::TestClock;
-use testkit::github::{FakeGitHub, Kind, Permission, Request};
+use testkit::github::{FakeGitHub, Kind, Permission, Request, Selection};
 
 use crate::mortal::{Life, Mortal};
 
@@ -58,7 +58,7 @@ pub struct Story {
     pub ctx: Arc<Context>,
     driver: Driver,
     dir: TempDir,
-    token: String,
+    credential: Credential,
     settings: Settings,
     life: Arc<Life>,
 }
@@ -66,6 +66,20 @@ pub struct Story {
 impl Story {
     /// A repository `me/app` with one TODO, a maintainer with write access, and an outsider.
     pub async fn start() -> Self {
+        Self::start_as(|github| Credential::Token(github.token_for("ccm-user").into())).await
+    }
+
+    /// The same, with the service acting as an App that is installed for `me`.
+    pub async fn start_as_app() -> Self {
+        Self::start_as(|github| {
+            let app = github.app("ccm");
+            let _installation = github.install(&app, "me", Selection::All);
+            Credential::App { id: app.id.to_string(), private_key: app.private_key.into() }
+        })
+        .await
+    }
+
+    async fn start_as(as_whom: impl FnOnce(&FakeGitHub) -> Credential) -> Self {
         let clock = TestClock::new();
         let github = FakeGitHub::start(clock.clone()).await;
         github.repo("me/app").await;
@@ -73,7 +87,7 @@ impl Story {
         github.user("outsider", Permission::Read);
         let files = [("app.py", SOURCE), ("check.sh", CHECK), (".github/ccm.toml", POLICY)];
         github.commit("me/app", "Begin", &files).await;
-        let token = github.token_for("ccm-user");
+        let credential = as_whom(&github);
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         let agent = AgentSettings {
@@ -85,8 +99,8 @@ impl Story {
         settings.agents.insert("default".to_owned(), agent);
         settings.limits.runs_per_repository = 4;
         let life = Arc::new(Life::default());
-        let ctx = context(&dir, &github, &clock, &token, settings.clone(), 1, &life).await;
-        let story = Self { github, clock, ctx, driver: Driver::new(), dir, token, settings, life };
+        let ctx = context(&dir, &github, &clock, &credential, settings.clone(), 1, &life).await;
+        let story = Self { github, clock, ctx, driver: Driver::new(), dir, credential, settings, life };
         story.agent("sed -i '/TODO/d' app.py");
         story
     }
@@ -148,7 +162,7 @@ impl Story {
         let n = self.ctx.worker.rsplit('-').next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(1) + 1;
         self.life = Arc::new(Life::default());
         let settings = self.settings.clone();
-        self.ctx = context(&self.dir, &self.github, &self.clock, &self.token, settings, n, &self.life).await;
+        self.ctx = context(&self.dir, &self.github, &self.clock, &self.credential, settings, n, &self.life).await;
         self.driver = Driver::new();
         housekeep::recover(&self.ctx, "story:").await.unwrap();
     }
@@ -293,7 +307,7 @@ async fn context(
     dir: &TempDir,
     github: &FakeGitHub,
     clock: &Arc<TestClock>,
-    token: &str,
+    credential: &Credential,
     settings: Settings,
     n: u32,
     life: &Arc<Life>,
@@ -303,7 +317,7 @@ async fn context(
     let config = GitHubConfig {
         api_url: github.url().parse().unwrap(),
         git_url: None,
-        credential: Credential::Token(SecretString::from(token.to_owned())),
+        credential: credential.clone(),
         repositories: vec!["me/*".to_owned()],
         marker_key: SecretString::from("a key of forty characters, made for tests".to_owned()),
         contact: "https://example.com".to_owned(),

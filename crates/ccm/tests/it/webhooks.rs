@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backlog::task::Stage;
 use pipeline::{Nudge, news};
-use testkit::github::Mishap;
+use testkit::github::{Fault, Mishap};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -24,12 +24,25 @@ async fn told() -> Story {
 
 /// Opens the door of the service that runs now.
 async fn listen(t: &Story) {
+    t.github.app_hook(&door(t).await, WEBHOOK_SECRET, 1);
+}
+
+/// The address of that door.
+async fn door(t: &Story) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let metrics = web::metrics::install().unwrap();
     let site = web::Site::new(t.ctx.clone(), "token", "ada".to_owned(), metrics, address.clone()).await.unwrap();
     tokio::spawn(web::serve(site, listener, CancellationToken::new()));
-    t.github.app_hook(&format!("{address}/webhooks/github"), WEBHOOK_SECRET, 1);
+    format!("{address}/webhooks/github")
+}
+
+/// A story of an App that looks by itself only once a day, with one proposal.
+async fn app() -> Story {
+    let mut t = Story::start_as_app().await;
+    t.looks_once_a_day().await;
+    t.settle().await;
+    t
 }
 
 /// What the deliveries that came so far ask for.
@@ -165,6 +178,83 @@ async fn f56_what_github_never_tells_is_found_within_65_minutes() {
         t.step().await;
     }
     assert!(minutes > 5, "it would have been found without the sweep");
+    t.settle().await;
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r49_without_any_way_in_what_happened_is_known_five_minutes_later() {
+    let t = app().await;
+    t.github.app_hook("http://127.0.0.1:9/webhooks/github", WEBHOOK_SECRET, 1);
+    t.github.comment(1, "maintainer", "/ccm approve");
+    assert_eq!(t.github.deliver_all().await, [0]);
+    t.step().await;
+    assert_eq!(t.stage().await, Stage::Proposed, "nobody asked yet");
+    t.clock.advance(MINUTE * 5);
+    t.step().await;
+    assert_eq!(t.stage().await, Stage::Approved);
+    t.settle().await;
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f55_half_of_the_deliveries_are_lost_and_all_are_recovered() {
+    let t = app().await;
+    t.github.app_hook(&door(&t).await, WEBHOOK_SECRET, 1);
+    t.step().await;
+    // With a status code in GitHub's list, and without one.
+    for lost in [502, 0] {
+        t.github.deliveries_recover();
+        t.github.deliveries_suffer(Mishap::Lost(lost), 2);
+        for n in 0..60 {
+            t.github.comment(1, "outsider", &format!("Comment {n}"));
+        }
+        let answers = t.github.deliver_all().await;
+        assert_eq!(answers.iter().filter(|status| **status == lost).count(), 30);
+    }
+    assert_eq!(t.ctx.store.delivery_counts().await.unwrap().received, 60);
+    t.clock.advance(MINUTE * 5);
+    t.step().await;
+    let counts = t.ctx.store.delivery_counts().await.unwrap();
+    assert_eq!((counts.received, counts.recovered, counts.open), (60, 60, 0));
+    for delivery in t.github.deliveries() {
+        assert!(t.ctx.store.knows_delivery(&delivery.guid).await.unwrap(), "{}", delivery.guid);
+    }
+    // What is known is never asked for again.
+    let asked = t.github.requests_matching("/app/hook/deliveries/{delivery_id}").len();
+    t.clock.advance(MINUTE * 5);
+    t.step().await;
+    assert_eq!(t.github.requests_matching("/app/hook/deliveries/{delivery_id}").len(), asked);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r49_what_was_brought_at_the_second_attempt_is_not_asked_for() {
+    let t = app().await;
+    t.github.app_hook(&door(&t).await, WEBHOOK_SECRET, 1);
+    t.github.deliveries_suffer(Mishap::Lost(504), 1);
+    t.github.comment(1, "outsider", "Hello");
+    t.github.deliver_all().await;
+    assert_eq!(t.github.deliver_again(t.github.deliveries()[0].id).await, 202);
+    t.clock.advance(MINUTE * 5);
+    t.step().await;
+    assert_eq!(t.ctx.store.delivery_counts().await.unwrap().recovered, 0);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r49_where_a_delivery_is_gone_everything_is_looked_at_instead() {
+    let t = app().await;
+    t.github.app_hook("http://127.0.0.1:9/webhooks/github", WEBHOOK_SECRET, 1);
+    t.step().await;
+    t.github.comment(1, "maintainer", "/ccm approve");
+    t.github.deliver_all().await;
+    t.github.fail(Fault::status(404, "Not Found").on("GET /app/hook/deliveries/{delivery_id}").forever());
+    t.clock.advance(MINUTE * 5);
+    t.step().await;
+    assert_eq!(t.stage().await, Stage::Approved);
+    assert_eq!(t.ctx.store.delivery_counts().await.unwrap().recovered, 0);
+    t.github.stop_failing();
     t.settle().await;
     t.end().await;
 }

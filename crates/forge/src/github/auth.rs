@@ -72,6 +72,14 @@ impl Auth {
         }
     }
 
+    /// The client of the App itself, which acts for no account.
+    pub(super) fn app(&self) -> Option<&Client> {
+        match self {
+            Self::Token(_) => None,
+            Self::App(app) => Some(&app.client),
+        }
+    }
+
     /// The clients of all actors that are known.
     pub(super) fn clients(&self) -> Vec<Arc<Client>> {
         match self {

@@ -69,7 +69,7 @@ pub(in super::super) fn not_installed(owner: &str) -> Failure {
 /// See the module.
 pub(in super::super) struct App {
     wire: Arc<Wire>,
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     bot: OnceCell<Account>,
     /// By owner in small letters.
     known: Mutex<BTreeMap<String, Arc<Installed>>>,

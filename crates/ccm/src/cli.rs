@@ -66,14 +66,7 @@ pub enum Command {
         action: Option<Tasks>,
     },
     /// Write a configuration file to start from
-    Init {
-        /// Replace an existing file
-        #[arg(long)]
-        force: bool,
-        /// Watch these repositories on GitHub, such as me/*
-        #[arg(long, value_name = "GLOB")]
-        github: Vec<String>,
-    },
+    Init(Init),
     /// Check that everything is in place, and say what to do where it is not
     Doctor,
     /// The configuration: is it valid, what may stand in it, what is in force
@@ -120,6 +113,29 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         arguments: Vec<String>,
     },
+}
+
+/// `ccm init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+    /// Watch these repositories on GitHub, such as me/*; on a terminal you are asked without it
+    #[arg(long, value_name = "GLOB")]
+    pub github: Vec<String>,
+    /// Make a GitHub App of your own, through a page in your browser, instead of using a token
+    #[arg(long)]
+    pub github_app: bool,
+    /// The organisation that owns the App [default: you]
+    #[arg(long, value_name = "ORG", requires = "github_app")]
+    pub organization: Option<String>,
+    /// Where GitHub reaches this service, ending in /webhooks/github; left out, it asks GitHub every five minutes
+    #[arg(long, value_name = "URL", requires = "github_app")]
+    pub webhook_url: Option<String>,
+    /// The REST interface of an enterprise server, https://HOST/api/v3
+    #[arg(long, value_name = "URL")]
+    pub api_url: Option<String>,
 }
 
 /// `ccm scan`

@@ -102,6 +102,12 @@ pub struct App {
     pub id: String,
     /// The file with its private key, PEM as GitHub gives it; readable by this user only.
     pub private_key_file: PathBuf,
+    /// The environment variable that holds the secret of its webhooks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_env: Option<String>,
+    /// The file that holds it, where no variable is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_file: Option<PathBuf>,
 }
 
 /// `[server]`

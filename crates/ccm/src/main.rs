@@ -58,7 +58,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Scan(arguments) => scan::scan(&common, &arguments).await,
         Command::Add { title, repo, body, agent } => tasks::add(&common, &title, &repo, &body, agent).await,
         Command::Tasks { action } => tasks::tasks(&common, action).await,
-        Command::Init { force, github } => init::init(&common, force, &github),
+        Command::Init(wanted) => init::init(&common, wanted).await,
         Command::Doctor => doctor::doctor(&common).await,
         Command::Config { action } => match action {
             ConfigAction::Check => {

@@ -48,7 +48,10 @@ pub async fn open_store(common: &Common, config: &Config) -> Result<(Arc<dyn Sto
 }
 
 /// Makes a folder that only this user can read.
-fn make_private(dir: &Path) -> Result<()> {
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_private(dir: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -170,13 +173,20 @@ pub fn machine() -> String {
 
 /// What GitHub signs its webhooks with, if anything is configured.
 fn webhook_secrets(section: &crate::config::GitHub) -> Result<Option<Secrets>> {
-    let Some(variable) = &section.webhook_secret_env else { return Ok(None) };
-    let present = secret(variable).ok_or_else(|| {
-        ConfigError(format!(
-            "the environment variable {variable} that [github] names as webhook_secret_env is not set; put the secret \
-             of GitHub's webhook there"
-        ))
-    })?;
+    let app = section.app.as_ref();
+    let variable = app.and_then(|app| app.webhook_secret_env.as_ref()).or(section.webhook_secret_env.as_ref());
+    let present = match (variable, app.and_then(|app| app.webhook_secret_file.as_ref())) {
+        (Some(variable), _) => secret(variable).ok_or_else(|| {
+            ConfigError(format!(
+                "the environment variable {variable} that is named as webhook_secret_env is not set; put the secret of \
+                 GitHub's webhook there"
+            ))
+        })?,
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .map(|text| text.trim().to_owned().into())
+            .map_err(|error| ConfigError(format!("github.app.webhook_secret_file {}: {error}", file.display())))?,
+        (None, None) => return Ok(None),
+    };
     let previous = section.webhook_previous_secret_env.as_deref().and_then(secret);
     Ok(Secrets::new(present, previous))
 }

@@ -21,6 +21,7 @@ mod governor;
 mod graphql;
 mod issues;
 mod limit;
+pub mod manifest;
 mod model;
 mod pulls;
 mod repositories;

@@ -7,6 +7,7 @@ mod anomalies;
 mod bad_input;
 mod decisions;
 mod hardening;
+mod init;
 mod kill;
 mod life;
 mod line;

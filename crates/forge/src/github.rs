@@ -44,10 +44,10 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
-    Activity, Change, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Known, Ledger, LimitView,
-    Missed, PullDraft, RepositoryView, Undelivered, Unreachable,
+    Activity, Change, Forge, ForgeError, GitAccess, GitUse, IssueDraft, IssuePatch, IssueView, Known, Ledger,
+    LimitView, Missed, PullDraft, RepositoryView, Undelivered, Unreachable,
 };
-use auth::Auth;
+use auth::{Auth, Scope};
 pub use auth::{Credential, NEEDED};
 use changes::Queries;
 use client::{Account, Client, Failure};
@@ -225,14 +225,29 @@ impl Forge for GitHub {
         self.repository_view(name).await
     }
 
-    async fn git_access(&self, name: &RepoName) -> Result<GitAccess, ForgeError> {
+    async fn git_access(&self, name: &RepoName, git_use: GitUse) -> Result<GitAccess, ForgeError> {
         let mut url = self.git_url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend([name.owner(), &format!("{}.git", name.name())]);
         }
-        let token = self.client_of(name).await?.token_to_push(name).await?;
+        let client = self.client_of(name).await?;
+        let token = match git_use {
+            GitUse::Read => client.token(&Scope::Read).await?,
+            GitUse::Push => client.token_to_push(name).await?,
+        };
         let login = Some(("x-access-token".to_owned(), token.secret.clone()));
         Ok(GitAccess { url: url.to_string(), login })
+    }
+
+    async fn give_back(&self, name: &RepoName, password: &SecretString) {
+        let revoked = match self.client_of(name).await {
+            Ok(client) => client.revoke(password).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = revoked {
+            let error = ForgeError::from(failure);
+            tracing::info!(repository = %name, %error, "a token for a push ends by itself within the hour");
+        }
     }
 
     async fn permission(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError> {

@@ -106,6 +106,15 @@ pub enum Change {
     Unasked,
 }
 
+/// What git is to do with a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GitUse {
+    /// Fetch.
+    Read,
+    /// Push, once or a few times in a row.
+    Push,
+}
+
 /// How git reaches a repository.
 #[derive(Debug)]
 pub struct GitAccess {
@@ -301,8 +310,10 @@ pub trait Forge: Send + Sync + 'static {
     }
     /// One repository.
     async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError>;
-    /// How git reaches it, with a credential that lives for at least an hour where it can.
-    async fn git_access(&self, name: &RepoName) -> Result<GitAccess, ForgeError>;
+    /// How git reaches it, with a credential that is good for ten minutes of reading, or an hour of pushing.
+    async fn git_access(&self, name: &RepoName, git_use: GitUse) -> Result<GitAccess, ForgeError>;
+    /// Ends a credential that was got for pushing, where that can be; it would end by itself as well.
+    async fn give_back(&self, _name: &RepoName, _password: &SecretString) {}
     /// What a user may do.
     async fn permission(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError>;
 

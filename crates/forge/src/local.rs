@@ -21,8 +21,8 @@ use backlog::task::{IssueLink, Pull};
 use backlog::time::{Clock, Timestamp};
 
 use crate::{
-    Activity, Change, Forge, ForgeError, GitAccess, IssueDraft, IssuePatch, IssueView, Known, LimitView, PullDraft,
-    RepositoryView,
+    Activity, Change, Forge, ForgeError, GitAccess, GitUse, IssueDraft, IssuePatch, IssueView, Known, LimitView,
+    PullDraft, RepositoryView,
 };
 
 /// What [`Local`] needs of git.
@@ -144,7 +144,7 @@ impl Forge for Local {
         self.view(name, self.path(name)?).await
     }
 
-    async fn git_access(&self, name: &RepoName) -> Result<GitAccess, ForgeError> {
+    async fn git_access(&self, name: &RepoName, _: GitUse) -> Result<GitAccess, ForgeError> {
         Ok(GitAccess { url: self.path(name)?.display().to_string(), login: None })
     }
 

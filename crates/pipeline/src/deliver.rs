@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use backlog::event::{Actor, EventKind, NewEvent};
+use backlog::names::CommitId;
 use backlog::review::PullState;
-use backlog::run::RunOutcome;
+use backlog::run::{Run, RunOutcome};
 use backlog::task::{Command, Stage, Task, TaskState};
-use forge::PullDraft;
-use git::{GitError, Rejection};
+use forge::{GitUse, PullDraft};
+use git::{GitError, Mirror, Rejection};
 use store::{Commit, Job, JobEnd, StoreError};
 
 use crate::{Context, discover, wording};
@@ -28,15 +29,15 @@ pub async fn deliver_run(ctx: &Arc<Context>, job: &Job) -> Result<()> {
     let forge = ctx.forges.of(&task.repository)?.clone();
     let view = forge.repository(&task.repository).await?;
 
-    let mirror = discover::mirror(ctx, &task.repository).await?;
-    let expected = work.pull.as_ref().and(run.base.as_ref());
-    match mirror.push(&commit, &run.branch, expected).await {
-        Ok(_) => {}
-        Err(GitError::Rejected { reason: Rejection::Stale, .. }) if work.pull.is_none() => {
-            // The branch exists from before a lost database: it is ours by its name, and nobody reviewed it.
-            let found = mirror.branch_head(&run.branch).await?.context("a branch that refused a push is there")?;
-            mirror.push(&commit, &run.branch, Some(&found)).await?;
-        }
+    let access = forge.git_access(&task.repository, GitUse::Push).await?;
+    let password = access.login.as_ref().map(|(_, password)| password.clone());
+    let mirror = ctx.git.open_mirror(ctx.paths.mirror(&task.repository), discover::reached(access)).await?;
+    let pushed = push(&mirror, &commit, &run, work.pull.is_none()).await;
+    if let Some(password) = password {
+        forge.give_back(&task.repository, &password).await;
+    }
+    match pushed {
+        Ok(()) => {}
         Err(GitError::Rejected { message, reason, .. }) if reason != Rejection::Stale => {
             let why = format!("The code host refused the branch `{}`: {}", run.branch, message.trim());
             return give_up(ctx, job, task, wording::sentence(&why)).await;
@@ -92,6 +93,19 @@ pub async fn deliver_run(ctx: &Arc<Context>, job: &Job) -> Result<()> {
             Err(error.into())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Pushes the commit to the run's branch, which is as the run found it.
+async fn push(mirror: &Mirror, commit: &CommitId, run: &Run, first: bool) -> Result<(), GitError> {
+    let expected = if first { None } else { run.base.as_ref() };
+    match mirror.push(commit, &run.branch, expected).await {
+        Err(error @ GitError::Rejected { reason: Rejection::Stale, .. }) if first => {
+            // The branch exists from before a lost database: it is ours by its name, and nobody reviewed it.
+            let Some(found) = mirror.branch_head(&run.branch).await? else { return Err(error) };
+            mirror.push(commit, &run.branch, Some(&found)).await.map(drop)
+        }
+        pushed => pushed.map(drop),
     }
 }
 

@@ -20,7 +20,7 @@ use backlog::names::RepoName;
 use backlog::retry::backoff;
 use backlog::task::{Command, Task, TaskState};
 use backlog::time::Timestamp;
-use forge::{ForgeError, RepositoryView};
+use forge::{ForgeError, GitAccess, GitUse, RepositoryView};
 use git::{Blob, Mirror, Tree};
 use store::{Commit, Repository, StoreError, TaskFilter};
 
@@ -192,9 +192,13 @@ pub async fn mirror(ctx: &Arc<Context>, name: &RepoName) -> Result<Mirror> {
 /// # Errors
 /// When the code host gives no access.
 pub async fn remote(ctx: &Arc<Context>, name: &RepoName) -> Result<git::Remote> {
-    let access = ctx.forges.of(name)?.git_access(name).await?;
+    Ok(reached(ctx.forges.of(name)?.git_access(name, GitUse::Read).await?))
+}
+
+/// The remote of git that an access describes.
+pub(crate) fn reached(access: GitAccess) -> git::Remote {
     let auth = access.login.map(|(username, password)| git::RemoteAuth { username, password });
-    Ok(git::Remote { url: access.url, auth })
+    git::Remote { url: access.url, auth }
 }
 
 async fn look(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {

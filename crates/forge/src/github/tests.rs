@@ -269,7 +269,7 @@ async fn globs_find_repositories_of_users_and_organisations() {
 #[tokio::test]
 async fn git_is_reached_beside_the_api_with_the_token_apart() {
     let world = World::new().await;
-    let access = world.github().git_access(&app()).await.unwrap();
+    let access = world.github().git_access(&app(), GitUse::Push).await.unwrap();
     assert_eq!(access.url, format!("{}/me/app.git", world.fake.url()));
     let (user, password) = access.login.unwrap();
     assert_eq!((user.as_str(), password.expose_secret()), ("x-access-token", world.token.as_str()));

@@ -80,7 +80,7 @@ async fn folders_are_repositories_without_issues() {
     let found = local.repositories().await.unwrap();
     assert_eq!(found.len(), 1, "a folder that cannot be read is left out");
     assert_eq!((found[0].path.as_deref(), found[0].has_issues), (Some("/srv/app"), false));
-    assert_eq!(local.git_access(&name()).await.unwrap().url, "/srv/app");
+    assert_eq!(local.git_access(&name(), GitUse::Read).await.unwrap().url, "/srv/app");
     assert_eq!(local.permission(&name(), "ann").await.unwrap(), Permission::Admin);
     assert_eq!(local.permission(&name(), "mallory").await.unwrap(), Permission::None);
     assert!(matches!(local.repository(&"local/none".parse().unwrap()).await, Err(ForgeError::NotFound(_))));

@@ -144,10 +144,10 @@ async fn r36_f32_a_dead_token_is_replaced_once_and_the_request_repeated() {
 }
 
 #[tokio::test]
-async fn r36_a_push_gets_a_token_for_one_repository_and_nothing_else() {
+async fn r36_a_push_gets_a_token_for_one_repository_that_ends_with_it() {
     let two = Two::new().await;
     let github = two.github();
-    let access = github.git_access(&name("me/secret")).await.unwrap();
+    let access = github.git_access(&name("me/secret"), crate::GitUse::Push).await.unwrap();
     let (_, token) = access.login.unwrap();
     let client = reqwest::Client::builder().user_agent("test").no_proxy().build().unwrap();
     let ask = async |path: &str| {
@@ -158,6 +158,14 @@ async fn r36_a_push_gets_a_token_for_one_repository_and_nothing_else() {
     assert_eq!(ask("/repos/me/secret/contents").await, 404, "empty, but it may look");
     assert_eq!(ask("/repos/me/secret/issues").await, 403);
     assert_eq!(ask("/repos/org/tool").await, 404);
+    github.give_back(&name("me/secret"), &token).await;
+    assert_eq!(ask("/repos/me/secret").await, 401);
+    github.repository(&name("me/secret")).await.unwrap();
+    let before = two.mints();
+    for repository in ["me/secret", "me/app"] {
+        github.git_access(&name(repository), crate::GitUse::Read).await.unwrap();
+    }
+    assert_eq!(two.mints(), before, "all fetches of an installation share a token");
     two.world.fair();
 }
 

@@ -314,6 +314,16 @@ impl Client {
         Ok(token)
     }
 
+    /// Ends a token of [`Client::token_to_push`]. One that somebody gave us is not ours to end.
+    pub(in super::super) async fn revoke(&self, secret: &SecretString) -> Result<(), Failure> {
+        let Bearer::Installation(_) = &self.bearer else { return Ok(()) };
+        let now = self.wire.clock.now();
+        let token = Token::new(&self.wire, secret.clone(), now, LIFE).map_err(Failure::Unexpected)?;
+        let permit = self.governor.admit(Traffic::Mint).await?;
+        let url = self.wire.url(&["installation", "token"], &[]);
+        self.exchange(&permit, &token, Method::DELETE, &url, None, None).await.map(drop)
+    }
+
     /// Whether a refusal is the token's fault and another token may do better (R35, R36).
     pub(in super::super) fn renews(&self, token: &Token, refusal: &Refusal) -> bool {
         let now = self.wire.clock.now();

@@ -105,6 +105,8 @@ pub struct GitHub {
     batches: Batches,
     queries: Mutex<Queries>,
     unreachable: Mutex<Vec<Unreachable>>,
+    /// Where redirects of writes led.
+    renamed: Mutex<BTreeMap<RepoName, RepoName>>,
 }
 
 type Permissions = BTreeMap<(RepoName, String), (Permission, Timestamp)>;
@@ -148,12 +150,13 @@ impl GitHub {
             labels: Mutex::default(),
             permissions: Mutex::default(),
             unreachable: Mutex::default(),
+            renamed: Mutex::default(),
         })
     }
 
     /// The client of the actor that works in a repository.
     async fn client_of(&self, repository: &RepoName) -> Result<Arc<Client>, Failure> {
-        self.auth.client_of(repository).await
+        self.auth.client_of(&self.present(repository)).await
     }
 
     /// The account that acts.

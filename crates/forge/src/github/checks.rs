@@ -53,8 +53,7 @@ impl GitHub {
     }
 
     fn commit_url(&self, repository: &RepoName, head: &CommitId, what: &str) -> Url {
-        let segments = ["repos", repository.owner(), repository.name(), "commits", head.as_str(), what];
-        self.wire.url(&segments, &[("per_page", "100")])
+        self.repository_url(repository, &["commits", head.as_str(), what], &[("per_page", "100")])
     }
 
     async fn check_runs(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<CheckRun>, ForgeError> {
@@ -100,8 +99,8 @@ impl GitHub {
         if let Some(log) = self.ledger.recall(LOG_SPACE, &key).await? {
             return Ok(log);
         }
-        let segments = ["repos", repository.owner(), repository.name(), "actions", "jobs", &id, "logs"];
-        match self.client_of(repository).await?.read_text(self.wire.url(&segments, &[])).await {
+        let url = self.repository_url(repository, &["actions", "jobs", &id, "logs"], &[]);
+        match self.client_of(repository).await?.read_text(url).await {
             Ok(log) => {
                 let log = tail(&log);
                 self.ledger.remember(LOG_SPACE, &key, &log, Some(self.now().plus(LOG_KEPT))).await?;

@@ -84,15 +84,14 @@ pub(super) fn intent(
 
 impl GitHub {
     fn issues_url(&self, repository: &RepoName, query: &[(&str, &str)]) -> Url {
-        self.wire.url(&["repos", repository.owner(), repository.name(), "issues"], query)
+        self.repository_url(repository, &["issues"], query)
     }
 
     pub(super) fn issue_url(&self, repository: &RepoName, number: u64, rest: &[&str]) -> Url {
         let number = number.to_string();
-        let mut segments = vec!["repos", repository.owner(), repository.name(), "issues", &number];
-        segments.extend(rest);
+        let segments = [["issues", &number].as_slice(), rest].concat();
         let query: &[(&str, &str)] = if rest.is_empty() { &[] } else { &[("per_page", "100")] };
-        self.wire.url(&segments, query)
+        self.repository_url(repository, &segments, query)
     }
 
     pub(super) async fn issue(&self, repository: &RepoName, number: u64) -> Result<model::Issue, Failure> {
@@ -273,15 +272,15 @@ impl GitHub {
     }
 
     async fn ensure_label(&self, repository: &RepoName, label: &str) -> Result<(), ForgeError> {
-        let segments = ["repos", repository.owner(), repository.name(), "labels"];
-        let exact = [segments.as_slice(), &[label]].concat();
+        let exact = self.repository_url(repository, &["labels", label], &[]);
         let client = self.client_of(repository).await?;
-        match client.get(&self.wire.url(&exact, &[])).await.map_err(ForgeError::from) {
+        match client.get(&exact).await.map_err(ForgeError::from) {
             Err(ForgeError::NotFound(_)) => {}
             found => return found.map(drop),
         }
         let body = json!({ "name": label, "color": "5319e7", "description": "Set by Claude Code Manager (ccm)" });
-        match self.edit(repository, Method::POST, &self.wire.url(&segments, &[]), Some(&body)).await {
+        match self.edit(repository, Method::POST, &self.repository_url(repository, &["labels"], &[]), Some(&body)).await
+        {
             Err(ForgeError::Conflict(_)) => Ok(()),
             done => done.map(drop),
         }
@@ -306,7 +305,7 @@ impl GitHub {
 
     fn comment_url(&self, repository: &RepoName, id: u64) -> Url {
         let id = id.to_string();
-        self.wire.url(&["repos", repository.owner(), repository.name(), "issues", "comments", &id], &[])
+        self.repository_url(repository, &["issues", "comments", &id], &[])
     }
 
     /// An edit that may be repeated; a redirect tells the repository's new name.

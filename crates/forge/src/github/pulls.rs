@@ -26,8 +26,7 @@ const MERGE_TRIES: u32 = 3;
 
 impl GitHub {
     fn pulls_url(&self, repository: &RepoName, rest: &[&str], query: &[(&str, &str)]) -> Url {
-        let segments = ["repos", repository.owner(), repository.name(), "pulls"];
-        self.wire.url(&[segments.as_slice(), rest].concat(), query)
+        self.repository_url(repository, &[["pulls"].as_slice(), rest].concat(), query)
     }
 
     async fn pull_request(&self, repository: &RepoName, number: u64) -> Result<model::PullRequest, ForgeError> {
@@ -227,14 +226,15 @@ impl GitHub {
     /// look: GitHub refuses a second one for a branch, so sending again does no harm.
     pub(super) async fn seek_pull(&self, intent: &WriteIntent) -> Result<Option<Receipt>, ForgeError> {
         let WriteIntent { repository, target: branch, .. } = intent;
-        let head = format!("{}:{branch}", repository.owner());
+        let present = self.present(repository);
+        let head = format!("{}:{branch}", present.owner());
         let query = [("head", head.as_str()), ("state", "all"), ("per_page", "100")];
         let mut found: Vec<model::PullRequest> =
             self.client_of(repository).await?.get_json(&self.pulls_url(repository, &[], &query)).await?;
         // Some servers ignore the filter.
         found.retain(|pull| {
             let here =
-                pull.head.repo.as_ref().is_some_and(|repo| repo.full_name.eq_ignore_ascii_case(repository.as_str()));
+                pull.head.repo.as_ref().is_some_and(|repo| repo.full_name.eq_ignore_ascii_case(present.as_str()));
             here && pull.head.branch == *branch
         });
         let us = self.us().await?;

@@ -24,6 +24,8 @@ type Found = BTreeMap<String, model::Repository>;
 const PAGES: usize = 100;
 /// How many permissions are remembered.
 const PERMISSIONS: usize = 10_000;
+/// How many new names are remembered.
+const RENAMED: usize = 10_000;
 
 /// Which repositories are meant: globs over `owner/name`, those with `!` take away. Case does not matter.
 pub(super) struct Selection {
@@ -88,12 +90,40 @@ impl Selection {
 }
 
 impl GitHub {
-    fn repository_url(&self, name: &RepoName, rest: &[&str]) -> Url {
-        self.wire.url(&[["repos", name.owner(), name.name()].as_slice(), rest].concat(), &[])
+    /// An address below a repository, under its present name as far as known.
+    pub(super) fn repository_url(&self, name: &RepoName, rest: &[&str], query: &[(&str, &str)]) -> Url {
+        let name = self.present(name);
+        self.wire.url(&[["repos", name.owner(), name.name()].as_slice(), rest].concat(), query)
     }
 
     pub(super) async fn repository_model(&self, name: &RepoName) -> Result<model::Repository, ForgeError> {
-        Ok(self.client_of(name).await?.get_json(&self.repository_url(name, &[])).await?)
+        Ok(self.client_of(name).await?.get_json(&self.repository_url(name, &[], &[])).await?)
+    }
+
+    /// What a repository is called now, as far as a redirect has told.
+    pub(super) fn present(&self, name: &RepoName) -> RepoName {
+        self.renamed.lock().unwrap_or_else(PoisonError::into_inner).get(name).unwrap_or(name).clone()
+    }
+
+    /// What a write that was answered by a redirect tells the caller. GitHub leads reads to the repository by its id;
+    /// the name found there is where everything goes from now on (R32).
+    pub(super) async fn moved(&self, old: &RepoName) -> ForgeError {
+        let found = match self.repository_model(old).await {
+            Ok(repository) => repository.full_name,
+            Err(error) => return error,
+        };
+        match found.parse::<RepoName>() {
+            Ok(new) if new != self.present(old) => {
+                let why = format!("{old} is called {new} now, and the write goes there");
+                let mut renamed = self.renamed.lock().unwrap_or_else(PoisonError::into_inner);
+                if renamed.len() >= RENAMED {
+                    renamed.clear();
+                }
+                renamed.insert(old.clone(), new);
+                ForgeError::Transient { why, retry_at: Some(self.now()) }
+            }
+            _ => ForgeError::Conflict(format!("GitHub leads writes to {old} somewhere else than reads ({found})")),
+        }
     }
 
     pub(super) async fn repositories_of_selection(&self) -> Result<Vec<RepositoryView>, ForgeError> {
@@ -101,6 +131,11 @@ impl GitHub {
             Auth::Token(client) => self.selected_of_user(client).await?,
             Auth::App(app) => self.selected_of_app(app).await?,
         };
+        // A name that is somebody's again leads nowhere else any more.
+        self.renamed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|old, _| !found.contains_key(&old.as_str().to_ascii_lowercase()));
         found.retain(|name, _| !self.selection.excluded.is_match(name));
         Ok(found.values().filter_map(|repository| self.view(repository)).collect())
     }
@@ -225,7 +260,7 @@ impl GitHub {
 
     /// What a user may do; asked every time.
     pub(super) async fn permission_of(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError> {
-        let url = self.repository_url(repository, &["collaborators", login, "permission"]);
+        let url = self.repository_url(repository, &["collaborators", login, "permission"], &[]);
         match self.client_of(repository).await?.get_json::<model::CollaboratorPermission>(&url).await {
             Err(Failure::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => Ok(Permission::None),
             found => Ok(role(&found?)),

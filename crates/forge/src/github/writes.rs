@@ -306,17 +306,6 @@ impl GitHub {
             }
         }
     }
-
-    /// What a write that was answered by a redirect tells the caller: the new name.
-    pub(super) async fn moved(&self, old: &RepoName) -> ForgeError {
-        match self.repository_model(old).await {
-            Ok(repository) => ForgeError::Conflict(format!(
-                "{old} is called {} now; put the new name into the configuration",
-                repository.full_name
-            )),
-            Err(error) => error,
-        }
-    }
 }
 
 fn looking(intent: &WriteIntent, next_look: Timestamp) -> ForgeError {

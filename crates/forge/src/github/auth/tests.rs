@@ -246,3 +246,25 @@ async fn f48_an_enterprise_server_without_limit_headers_is_fine() {
     assert_eq!(names(&two.github()).await.len(), 3);
     two.world.fair();
 }
+
+#[tokio::test]
+async fn f30_with_an_app_a_renamed_repository_gets_one_issue_under_its_new_name() {
+    let two = Two::new().await;
+    let github = two.github();
+    github.repository(&name("me/app")).await.unwrap();
+    two.world.fake.rename_repo("me/app", "me/application");
+    let issue = two.world.patiently(async || github.ensure_issue(&draft()).await).await.unwrap();
+    assert_eq!((issue.link.number, two.world.fake.issues_in("me/application").len()), (1, 1));
+    two.world.fair();
+}
+
+#[tokio::test]
+async fn f31_with_an_app_no_token_leaves_for_another_host() {
+    let two = Two::new().await;
+    let github = two.github();
+    github.repository(&name("me/app")).await.unwrap();
+    two.world.fake.fail(Fault::redirect_elsewhere().on("GET /repos/{owner}/{repo}"));
+    let error = github.repository(&name("me/app")).await.unwrap_err();
+    assert!(error.to_string().contains("another host"), "{error}");
+    two.world.fair();
+}

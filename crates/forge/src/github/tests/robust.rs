@@ -78,6 +78,8 @@ async fn f30_no_redirect_of_a_write_is_followed_blindly() {
         let error = github.ensure_issue(&draft()).await.unwrap_err();
         assert!(error.to_string().contains("me/application"), "{status}: {error}");
         assert!(world.fake.issues_in("me/application").is_empty());
+        world.patiently(async || github.ensure_issue(&draft()).await).await.unwrap();
+        assert_eq!(world.fake.issues_in("me/application").len(), 1, "{status}");
         world.fair();
     }
 }

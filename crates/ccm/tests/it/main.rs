@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod anomalies;
+mod app;
 mod bad_input;
 mod decisions;
 mod hardening;

@@ -37,6 +37,9 @@ pub const POLICY: &str = "checks = [\"sh check.sh\"]\n";
 /// Passes when the source no longer says TODO.
 pub const CHECK: &str = "set -e\ntest -f app.py\n! grep -q BROKEN app.py\n";
 
+/// A repository with one TODO and its check.
+pub const FILES: [(&str, &str); 3] = [("app.py", SOURCE), ("check.sh", CHECK), (".github/ccm.toml", POLICY)];
+
 /// What GitHub signs its webhooks with.
 pub const WEBHOOK_SECRET: &str = "a secret of both";
 
@@ -59,6 +62,7 @@ pub struct Story {
     driver: Driver,
     dir: TempDir,
     credential: Credential,
+    repositories: Vec<String>,
     settings: Settings,
     life: Arc<Life>,
 }
@@ -79,15 +83,15 @@ impl Story {
         .await
     }
 
-    async fn start_as(as_whom: impl FnOnce(&FakeGitHub) -> Credential) -> Self {
+    /// The same, with the service acting as whoever `as_whom` makes.
+    pub async fn start_as(as_whom: impl FnOnce(&FakeGitHub) -> Credential) -> Self {
         let clock = TestClock::new();
         let github = FakeGitHub::start(clock.clone()).await;
         github.repo("me/app").await;
         github.user("maintainer", Permission::Write);
         github.user("outsider", Permission::Read);
-        let files = [("app.py", SOURCE), ("check.sh", CHECK), (".github/ccm.toml", POLICY)];
-        github.commit("me/app", "Begin", &files).await;
-        let credential = as_whom(&github);
+        github.commit("me/app", "Begin", &FILES).await;
+        let (credential, repositories) = (as_whom(&github), vec!["me/*".to_owned()]);
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         let agent = AgentSettings {
@@ -99,8 +103,8 @@ impl Story {
         settings.agents.insert("default".to_owned(), agent);
         settings.limits.runs_per_repository = 4;
         let life = Arc::new(Life::default());
-        let ctx = context(&dir, &github, &clock, &credential, settings.clone(), 1, &life).await;
-        let story = Self { github, clock, ctx, driver: Driver::new(), dir, credential, settings, life };
+        let ctx = context(&dir, &github, &clock, (&credential, &repositories), settings.clone(), 1, &life).await;
+        let story = Self { github, clock, ctx, driver: Driver::new(), dir, credential, repositories, settings, life };
         story.agent("sed -i '/TODO/d' app.py");
         story
     }
@@ -162,9 +166,16 @@ impl Story {
         let n = self.ctx.worker.rsplit('-').next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(1) + 1;
         self.life = Arc::new(Life::default());
         let settings = self.settings.clone();
-        self.ctx = context(&self.dir, &self.github, &self.clock, &self.credential, settings, n, &self.life).await;
+        let acts = (&self.credential, &self.repositories[..]);
+        self.ctx = context(&self.dir, &self.github, &self.clock, acts, settings, n, &self.life).await;
         self.driver = Driver::new();
         housekeep::recover(&self.ctx, "story:").await.unwrap();
+    }
+
+    /// From now on these repositories are watched.
+    pub async fn watch(&mut self, globs: &[&str]) {
+        self.repositories = globs.iter().map(|glob| (*glob).to_owned()).collect();
+        self.restart().await;
     }
 
     /// From now on proposals go to this repository.
@@ -307,7 +318,7 @@ async fn context(
     dir: &TempDir,
     github: &FakeGitHub,
     clock: &Arc<TestClock>,
-    credential: &Credential,
+    (credential, repositories): (&Credential, &[String]),
     settings: Settings,
     n: u32,
     life: &Arc<Life>,
@@ -318,7 +329,7 @@ async fn context(
         api_url: github.url().parse().unwrap(),
         git_url: None,
         credential: credential.clone(),
-        repositories: vec!["me/*".to_owned()],
+        repositories: repositories.to_vec(),
         marker_key: SecretString::from("a key of forty characters, made for tests".to_owned()),
         contact: "https://example.com".to_owned(),
         limits: Limits::default(),

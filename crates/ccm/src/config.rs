@@ -2,6 +2,8 @@
 //!
 //! No secret stands in the file: it names environment variables and files. Nothing in it is expanded.
 
+mod github_limits;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use pipeline::settings::{AgentSettings, Limits, Proposals, SandboxSettings, Sett
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+pub use github_limits::GitHubLimits;
 
 /// The configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +72,8 @@ pub struct GitHub {
     pub repositories: Vec<String>,
     /// An address where GitHub's operators reach whoever runs this; sent with every request.
     pub contact: String,
+    /// The paces, for each account.
+    pub limits: GitHubLimits,
 }
 
 impl Default for GitHub {
@@ -82,6 +88,7 @@ impl Default for GitHub {
             manager_repository: None,
             repositories: Vec::new(),
             contact: "none given".to_owned(),
+            limits: GitHubLimits::default(),
         }
     }
 }
@@ -254,6 +261,7 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
         if let Some(name) = &github.manager_repository {
             name.parse::<RepoName>().map_err(|error| ConfigError(format!("github.manager_repository: {error}")))?;
         }
+        github.limits.limits()?;
         url(&github.api_url, "github.api_url")?;
         github.git_url.as_ref().map_or(Ok(()), |text| url(text, "github.git_url"))?;
     }

@@ -323,6 +323,9 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
             .paused_until
             .filter(|until| *until > now)
             .map_or(String::new(), |until| format!(", paused until {until}"));
-        report.ok(&format!("limit {}", limit.resource), format!("{} of {} left{paused}", limit.remaining, limit.limit));
+        let why = limit.reason.map_or(String::new(), |reason| format!(" ({reason})"));
+        let shared = if limit.members > 1 { format!(", shared by {} processes", limit.members) } else { String::new() };
+        let left = format!("{} of {} left for {}{shared}{paused}{why}", limit.remaining, limit.limit, limit.actor);
+        report.ok(&format!("limit {}", limit.resource), left);
     }
 }

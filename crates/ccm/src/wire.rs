@@ -9,7 +9,7 @@ use backlog::names::RepoName;
 use backlog::time::{Clock, Timestamp};
 use forge::Forge;
 use forge::github::webhook::Secrets;
-use forge::github::{Credential as GitHubCredential, GitHub, GitHubConfig, Limits};
+use forge::github::{Credential as GitHubCredential, GitHub, GitHubConfig};
 use forge::local::Local;
 use gateway::{Credential, CredentialKind};
 use pipeline::ledger::StoreLedger;
@@ -208,7 +208,7 @@ fn github(
         repositories: section.repositories.clone(),
         marker_key,
         contact: section.contact.clone(),
-        limits: Limits::default(),
+        limits: section.limits.limits()?,
     };
     Ok(Arc::new(GitHub::new(config, Arc::new(StoreLedger::new(store, clock.clone())), clock)?))
 }

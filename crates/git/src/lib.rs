@@ -23,6 +23,7 @@ mod error;
 mod local;
 mod ls_refs;
 mod mirror;
+mod pace;
 mod process;
 mod push;
 mod read;

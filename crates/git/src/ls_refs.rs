@@ -4,7 +4,7 @@
 //! bytes up and, for `HEAD`, 150 down, however many refs the repository has. The git program needs two requests and
 //! downloads every ref, because `ls-remote` filters by name only after it has read them all.
 //!
-//! *Wanted properties.* At most 8 such requests at one host at a time (R23); a login never follows a redirect to
+//! *Wanted properties.* Each request takes its turn at the host (`pace`); a login never follows a redirect to
 //! another origin; an answer is bounded in bytes and in time; whatever a server answers is refs or an error.
 //!
 //! *Design.* The capability request is left out at first. A server that does not like that is asked for its
@@ -20,9 +20,9 @@ use std::time::Duration;
 use backlog::names::{BranchName, CommitId};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
-use tokio::sync::Semaphore;
 
 use crate::error::{GitError, classify};
+use crate::pace::{AT_ONCE, Kind};
 use crate::process::Git;
 use crate::remote::Remote;
 
@@ -30,8 +30,6 @@ mod packet;
 
 use packet::{Packet, packets};
 
-/// Requests at one host at one time (R23).
-pub(crate) const AT_ONCE: usize = 8;
 /// The longest answer: bytes.
 const ANSWER_BYTES: usize = 4 << 20;
 /// From the request to the last byte of the answer.
@@ -72,9 +70,9 @@ enum Way {
 
 const WAYS: [Way; 3] = [Way::Direct, Way::Asked, Way::Program];
 
-/// One host: whose turn it is, and the way that worked.
+/// One host: the way that worked.
+#[derive(Default)]
 struct Host {
-    turns: Semaphore,
     way: Mutex<Option<Way>>,
 }
 
@@ -109,15 +107,22 @@ impl Git {
             return self.ls_remote(remote, names).await;
         };
         let host = self.web().host(&url);
-        let _turn = host.turns.acquire().await.expect("the turns are never closed");
         let known = *host.way.lock().unwrap_or_else(PoisonError::into_inner);
         let mut refused = String::new();
         for way in WAYS.into_iter().skip_while(|way| known.is_some_and(|known| *way != known)) {
             let asking = Asking { http, remote, names, proven: known.is_some() };
             let listed = match way {
-                Way::Direct => asking.list().await,
-                Way::Asked => asking.list_after_asking().await,
+                // The program takes its own turn.
                 Way::Program => self.ls_remote(remote, names).await.map_err(Trouble::Final),
+                way => {
+                    let turn = self.pace().turn(remote, Kind::Look).await?;
+                    let direct = way == Way::Direct;
+                    let listed = if direct { asking.list().await } else { asking.list_after_asking().await };
+                    if let Err(Trouble::Final(error)) = &listed {
+                        turn.ended(Some(error));
+                    }
+                    listed
+                }
             };
             match listed {
                 Ok(refs) => {
@@ -153,8 +158,7 @@ impl Git {
 impl Web {
     fn host(&self, url: &Url) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Host { turns: Semaphore::new(AT_ONCE), way: Mutex::default() });
-        Arc::clone(hosts.entry(url.origin().ascii_serialization()).or_insert_with(new))
+        Arc::clone(hosts.entry(url.origin().ascii_serialization()).or_default())
     }
 }
 

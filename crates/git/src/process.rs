@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{GitError, classify};
 use crate::ls_refs::Web;
+use crate::pace::{Kind, Pace};
 use crate::remote::Remote;
 
 mod environment;
@@ -87,6 +88,7 @@ struct Inner {
     processes: Semaphore,
     mirrors: Mutex<HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>,
     web: Web,
+    pace: Pace,
 }
 
 /// The git program. Cheap to clone; clones share the bound on processes.
@@ -122,6 +124,7 @@ impl Git {
             processes,
             mirrors: Mutex::default(),
             web: Web::default(),
+            pace: Pace::default(),
         }))
     }
 
@@ -134,6 +137,11 @@ impl Git {
             (Some(major), Some(minor)) if GitVersion { major, minor } >= OLDEST_GIT => Ok(GitVersion { major, minor }),
             _ => Err(GitError::TooOld { found }),
         }
+    }
+
+    /// The pace at the hosts.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.0.pace
     }
 
     /// The way to the hosts.
@@ -179,7 +187,7 @@ pub(crate) struct Call {
     config: Vec<(String, String)>,
     stdin: Vec<u8>,
     secrets: Vec<String>,
-    remote: Option<String>,
+    remote: Option<Remote>,
     deadline: Duration,
     users_settings: bool,
 }
@@ -199,6 +207,12 @@ impl Ended {
     /// The error that this end means.
     pub(crate) fn into_error(self) -> GitError {
         classify(self.command, self.code, self.stderr, self.remote.as_deref())
+    }
+
+    /// The same for one that is no success.
+    fn error(&self) -> Option<GitError> {
+        let failed = self.code != Some(0) && !self.stopped;
+        failed.then(|| classify(self.command.clone(), self.code, self.stderr.clone(), self.remote.as_deref()))
     }
 
     /// The error for an answer that cannot be understood.
@@ -257,7 +271,7 @@ impl Call {
             self.config.push(("http.extraHeader".to_owned(), format!("Authorization: {authorization}")));
         }
         self.secrets = remote.secrets();
-        self.remote = Some(remote.url.clone());
+        self.remote = Some(remote.clone());
         self.bulk()
     }
 
@@ -341,6 +355,10 @@ impl Call {
         sink: &mut (dyn FnMut(&[u8]) -> ControlFlow<()> + Send),
     ) -> Result<Ended, GitError> {
         let git = self.git.clone();
+        let turn = match &self.remote {
+            Some(remote) => Some(git.pace().turn(remote, self.kind()).await?),
+            None => None,
+        };
         let _slot = git.0.processes.acquire().await.expect("the semaphore is never closed");
         let stdin = std::mem::take(&mut self.stdin);
         let command = self.shown();
@@ -369,7 +387,11 @@ impl Call {
         let status = status.map_err(|source| GitError::Io { path: git.0.program.clone(), source })?;
         let stderr = last_bytes(redact(String::from_utf8_lossy(&stderr).into_owned(), &self.secrets), STDERR_SHOWN);
         tracing::trace!(command, code = status.code(), "git ended");
-        Ok(Ended { code: status.code(), stderr, stopped, command, remote: self.remote })
+        let ended = Ended { code: status.code(), stderr, stopped, command, remote: self.remote.map(|remote| remote.url) };
+        if let Some(turn) = turn {
+            turn.ended(ended.error().as_ref());
+        }
+        Ok(ended)
     }
 
     fn spawn(&self, with_stdin: bool) -> Result<Child, GitError> {
@@ -400,6 +422,15 @@ impl Call {
             (io::ErrorKind::NotFound, _) => GitError::NotInstalled { program: inner.program.clone() },
             _ => GitError::Io { path: inner.program.clone(), source },
         })
+    }
+
+    /// What the call does at its remote.
+    fn kind(&self) -> Kind {
+        match self.args.first().and_then(|arg| arg.to_str()) {
+            Some("push") => Kind::Push,
+            Some("ls-remote") => Kind::Look,
+            _ => Kind::Fetch,
+        }
     }
 
     fn shown(&self) -> String {

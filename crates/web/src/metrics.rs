@@ -44,7 +44,8 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("ccm_tasks_total", Kind::Gauge, "Tasks by state."),
     ("ccm_github_requests_total", Kind::Counter, "Requests to GitHub."),
     ("ccm_github_request_duration_seconds", Kind::Histogram, "How long requests to GitHub took."),
-    ("ccm_github_budget_remaining", Kind::Gauge, "Requests that GitHub allows until its window ends."),
+    ("ccm_github_budget", Kind::Gauge, "What a window of a limit at GitHub has."),
+    ("ccm_github_budget_remaining", Kind::Gauge, "What is left of a window of a limit at GitHub."),
     ("ccm_webhooks_total", Kind::Counter, "Deliveries of GitHub, by what became of the request."),
     ("ccm_deliveries_total", Kind::Counter, "Stored deliveries that were taken up, by what they were good for."),
     ("ccm_agent_cost_usd_total", Kind::Gauge, "What agents have cost since the start, in US dollars."),
@@ -164,7 +165,11 @@ pub(crate) async fn scrape(
     }
     for forge in site.ctx.forges.all() {
         for limit in forge.limits() {
-            metrics::gauge!("ccm_github_budget_remaining", "resource" => limit.resource).set(limit.remaining as f64);
+            let (actor, resource) = (limit.actor, limit.resource);
+            metrics::gauge!("ccm_github_budget", "actor" => actor.clone(), "resource" => resource.clone())
+                .set(limit.limit as f64);
+            metrics::gauge!("ccm_github_budget_remaining", "actor" => actor, "resource" => resource)
+                .set(limit.remaining as f64);
         }
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], site.metrics.render()).into_response()

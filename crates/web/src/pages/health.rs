@@ -26,11 +26,14 @@ struct Operation {
 }
 
 struct Limit {
+    actor: String,
     resource: String,
     remaining: u64,
     limit: u64,
     reset: When,
     paused: Option<When>,
+    reason: String,
+    members: usize,
 }
 
 /// What GitHub sent since the start, and when the last delivery of all came.
@@ -184,11 +187,14 @@ pub(super) async fn parts(site: &Arc<Site>) -> Result<Vec<Part>, Fault> {
     let samples = site.metrics.samples();
     let uptime = ctx.now().since(site.started);
     let limits = ctx.forges.all().flat_map(|forge| forge.limits()).map(|limit| Limit {
+        actor: limit.actor,
         resource: limit.resource,
         remaining: limit.remaining,
         limit: limit.limit,
         reset: When(limit.reset_at),
         paused: limit.paused_until.filter(|until| *until > ctx.now()).map(When),
+        reason: limit.reason.unwrap_or_default(),
+        members: limit.members,
     });
     let part = HealthPart {
         conditions: conditions(site).await,

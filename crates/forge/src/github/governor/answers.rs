@@ -38,7 +38,6 @@ impl Governor {
             bucket.observe(limit, remaining, reset_at, status.is_client_error(), now);
             name.map_or_else(|| local.pools.name(permit.resource).to_owned(), |name| name.chars().take(40).collect())
         };
-        metrics::gauge!("ccm_github_budget_remaining", "resource" => name.clone()).set(remaining as f64);
         if remaining > 0 || reset_at <= now || status.is_client_error() {
             return Ok(());
         }

@@ -15,7 +15,9 @@ impl Governor {
         let (inner, now) = (&*self.0, self.0.clock.now());
         let (record, voice) = (inner.record.look().clone(), inner.voice.look().clone());
         let members = record.living(now).max(1);
-        let actor = inner.record.key();
+        let key = inner.record.key();
+        let known = !key.starts_with("nobody:") && !key.starts_with("token:");
+        let actor = if known { key } else { "an account not yet known".to_owned() };
         let meter = |resource: &str, used: u64, limit: u64, reset_at: Timestamp| LimitView {
             actor: actor.clone(),
             resource: resource.to_owned(),

@@ -387,7 +387,8 @@ impl Call {
         let status = status.map_err(|source| GitError::Io { path: git.0.program.clone(), source })?;
         let stderr = last_bytes(redact(String::from_utf8_lossy(&stderr).into_owned(), &self.secrets), STDERR_SHOWN);
         tracing::trace!(command, code = status.code(), "git ended");
-        let ended = Ended { code: status.code(), stderr, stopped, command, remote: self.remote.map(|remote| remote.url) };
+        let ended =
+            Ended { code: status.code(), stderr, stopped, command, remote: self.remote.map(|remote| remote.url) };
         if let Some(turn) = turn {
             turn.ended(ended.error().as_ref());
         }

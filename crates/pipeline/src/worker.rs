@@ -172,10 +172,14 @@ async fn end_failed(ctx: &Arc<Context>, job: &Job, error: &anyhow::Error) {
     let now = ctx.now();
     let later = now.plus(backoff(job.claims, Duration::from_secs(5), Duration::from_secs(900)));
     let counted = !is_outside(error) || job.claims + 1 < JOB_MAX_CLAIMS;
+    let git_waits = match error.downcast_ref() {
+        Some(git::GitError::Limited { retry_after, .. }) => *retry_after,
+        _ => None,
+    };
     let (at, counts) = match error.downcast_ref::<ForgeError>() {
         Some(ForgeError::Limited { until }) => (*until, false),
         Some(ForgeError::Transient { retry_at: Some(at), .. }) => (*at, counted),
-        _ => (later, counted),
+        _ => git_waits.map_or((later, counted), |wait| (now.plus(wait), false)),
     };
     tracing::warn!(task = %job.task, step = job.kind.as_str(), error = format!("{error:#}"), "a step failed and is tried again");
     let why: String = format!("{error:#}").chars().take(500).collect();

@@ -13,6 +13,7 @@ use testkit::github::{FakeGitHub, Fault, Permission as Role};
 use super::*;
 use crate::LedgerError;
 
+mod limits;
 mod robust;
 
 /// A ledger that lasts as long as the test.
@@ -307,131 +308,6 @@ async fn permissions_are_roles_and_strangers_have_none() {
     for (login, expected) in table {
         assert_eq!(github.permission(&app(), login).await.unwrap(), expected, "{login}");
     }
-    world.fair();
-}
-
-#[tokio::test]
-async fn r07_retry_after_silences_the_actor() {
-    for fault in [Fault::retry_after(403, seconds(30)), Fault::retry_after_date(429, seconds(30))] {
-        let world = World::new().await;
-        let github = world.github();
-        github.login().await.unwrap();
-        world.fake.fail(fault);
-        let wait = wait_of(&ask(&github).await.unwrap_err(), world.clock.now());
-        assert!((30_000..=33_000).contains(&wait.as_millis()), "{wait:?}");
-        let before = world.fake.request_count();
-        assert!(matches!(github.ensure_issue(&draft()).await, Err(ForgeError::Limited { .. })));
-        assert!(matches!(github.repositories().await, Err(ForgeError::Limited { .. })));
-        assert_eq!(world.fake.request_count(), before, "nothing is sent during the pause");
-        world.clock.advance(seconds(33));
-        ask(&github).await.unwrap();
-        world.fair();
-    }
-}
-
-#[tokio::test]
-async fn r08_an_empty_bucket_waits_for_its_reset() {
-    for status in [403, 429] {
-        let world = World::new().await;
-        let github = world.github();
-        github.login().await.unwrap();
-        world.fake.fail(Fault::exhausted(status, seconds(600)));
-        let wait = wait_of(&ask(&github).await.unwrap_err(), world.clock.now());
-        assert!((601..=603).contains(&wait.as_secs()), "{wait:?}");
-        let limits = github.limits();
-        let core = limits.iter().find(|limit| limit.resource == "core").unwrap();
-        assert_eq!((core.remaining, core.paused_until.is_some()), (0, true));
-        world.clock.advance(seconds(603));
-        ask(&github).await.unwrap();
-        world.fair();
-    }
-}
-
-#[tokio::test]
-async fn r09_a_secondary_limit_without_a_number_pauses_a_minute_and_doubles() {
-    let world = World::new().await;
-    let github = world.github();
-    github.login().await.unwrap();
-    world.fake.fail(Fault::secondary_limit().with_header("x-ratelimit-remaining", "4000").times(5));
-    let mut waits = Vec::new();
-    for _ in 0..4 {
-        let wait = wait_of(&ask(&github).await.unwrap_err(), world.clock.now());
-        waits.push(wait.as_secs());
-        world.clock.advance(wait);
-    }
-    let fifth = ask(&github).await.unwrap_err();
-    assert!(matches!(fifth, ForgeError::Denied { .. }), "{fifth}");
-    assert!(fifth.to_string().contains("lower the pace"), "{fifth}");
-    let wait = wait_of(&ask(&github).await.unwrap_err(), world.clock.now());
-    waits.push(wait.as_secs());
-    world.clock.advance(wait);
-    assert_eq!(waits, [60, 120, 240, 480, 960]);
-    ask(&github).await.unwrap();
-    world.fake.fail(Fault::secondary_limit());
-    assert_eq!(wait_of(&ask(&github).await.unwrap_err(), world.clock.now()).as_secs(), 60, "a success ends the row");
-    world.fair();
-}
-
-#[tokio::test]
-async fn r11_a_refusal_is_no_limit() {
-    let world = World::new().await;
-    let github = world.github();
-    world.fake.fail(Fault::denied().on("GET /repos/{owner}/{repo}"));
-    let error = ask(&github).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "GET /repos/me/app was refused: Resource not accessible by integration; the credential needs issues=write"
-    );
-    ask(&github).await.unwrap();
-    assert_eq!(world.clock.now(), TestClock::START, "nobody waited");
-    world.fair();
-}
-
-#[tokio::test]
-async fn r12_blocked_content_stops_writing_and_lets_reading_go_on() {
-    let world = World::new().await;
-    let github = world.github();
-    world.fake.fail(Fault::content_blocked().on("POST /issues"));
-    let wait = wait_of(&github.ensure_issue(&draft()).await.unwrap_err(), world.clock.now());
-    assert_eq!(wait.as_secs(), 15 * 60);
-    world.clock.advance(seconds(60));
-    ask(&github).await.unwrap();
-    assert_eq!(wait_of(&github.ensure_issue(&draft()).await.unwrap_err(), world.clock.now()).as_secs(), 14 * 60);
-    world.clock.advance(seconds(14 * 60));
-    github.ensure_issue(&draft()).await.unwrap();
-    assert_eq!(world.fake.issues().len(), 1);
-    world.fair();
-}
-
-#[tokio::test]
-async fn r13_ten_limits_at_once_are_one_pause_of_the_longest() {
-    let world = World::new().await;
-    let github = world.github();
-    github.login().await.unwrap();
-    for n in 1..=10 {
-        world.fake.fail(Fault::retry_after(429, seconds(n * 10)));
-    }
-    world.fake.tolerate_in_flight(9);
-    let names: Vec<RepoName> = (0..10).map(|n| format!("me/app{n}").parse().unwrap()).collect();
-    let answers = futures::future::join_all(names.iter().map(|name| github.repository(name))).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Err(ForgeError::Limited { .. }))));
-    let wait = wait_of(&ask(&github).await.unwrap_err(), world.clock.now());
-    assert!((100..=110).contains(&wait.as_secs()), "{wait:?}");
-    world.fair();
-}
-
-#[tokio::test]
-async fn r14_a_pause_survives_a_restart() {
-    let world = World::new().await;
-    let github = world.github();
-    github.login().await.unwrap();
-    world.fake.fail(Fault::retry_after(429, seconds(300)));
-    ask(&github).await.unwrap_err();
-    let before = world.fake.request_count();
-    assert!(wait_of(&ask(&world.github()).await.unwrap_err(), world.clock.now()).as_secs() >= 300);
-    assert_eq!(world.fake.request_count(), before, "not even the account is asked for");
-    world.clock.advance(seconds(330));
-    ask(&world.github()).await.unwrap();
     world.fair();
 }
 

@@ -22,7 +22,8 @@ async fn refused(pace: &Pace) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn r23_at_most_eight_calls_at_once_at_one_host() {
     let pace = Pace::default();
-    let held = join_all((0..AT_ONCE).map(async |n| pace.turn(&remote(&n.to_string()), Kind::Fetch).await.unwrap())).await;
+    let held =
+        join_all((0..AT_ONCE).map(async |n| pace.turn(&remote(&n.to_string()), Kind::Fetch).await.unwrap())).await;
     let ninth = remote("ninth");
     let mut ninth = std::pin::pin!(pace.turn(&ninth, Kind::Fetch));
     assert!(futures::poll!(&mut ninth).is_pending());
@@ -63,7 +64,8 @@ async fn r21_a_repository_gets_four_pushes_a_minute() {
 async fn r23_a_limit_pauses_git_for_that_host_and_doubles_without_a_number() {
     let pace = Pace::default();
     for seconds in [60, 120, 240, 480, 960, 960] {
-        let (one, two) = (pace.turn(&remote("a"), Kind::Fetch).await.unwrap(), pace.turn(&remote("b"), Kind::Fetch).await.unwrap());
+        let (one, two) =
+            (pace.turn(&remote("a"), Kind::Fetch).await.unwrap(), pace.turn(&remote("b"), Kind::Fetch).await.unwrap());
         one.ended(Some(&limited(None)));
         two.ended(Some(&limited(None)));
         drop((one, two));
@@ -98,7 +100,7 @@ fn what_is_remembered_of_repositories_is_bounded() {
     let now = Instant::now();
     for n in 0..2 * REPOSITORIES {
         let later = now + Duration::from_millis(20) * u32::try_from(n).unwrap();
-        host.book(&n.to_string(), false, later).unwrap();
+        assert!(host.start(&n.to_string(), Kind::Fetch, later).unwrap().is_none());
     }
     assert!(host.state().repositories.len() <= REPOSITORIES);
 }

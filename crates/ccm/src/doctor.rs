@@ -315,7 +315,11 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
         }
     }
     for there in forge.unreachable() {
-        report.warn(&format!("account {}", there.owner), "its repositories are not worked", there.why);
+        let (what, found) = match &there.repository {
+            Some(name) => (format!("repository {name}"), "it cannot be worked"),
+            None => (format!("account {}", there.owner), "its repositories are not worked"),
+        };
+        report.warn(&what, found, there.why);
     }
     let now = wire::SystemClock.now();
     for limit in forge.limits() {

@@ -316,7 +316,8 @@ impl Forge for GitHub {
     }
 
     fn notices(&self) -> Vec<String> {
-        [vec![self.way_of_asking()], self.wire.routes.notices()].concat()
+        let tokens = self.auth.clients().iter().filter_map(|client| client.notice()).collect();
+        [vec![self.way_of_asking()], tokens, self.wire.routes.notices()].concat()
     }
 }
 

@@ -273,11 +273,13 @@ pub struct Undelivered {
     pub complete: bool,
 }
 
-/// An account whose repositories cannot be worked at present.
+/// An account, or one repository, that cannot be worked at present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreachable {
     /// The owner of the repositories.
     pub owner: String,
+    /// The only one that it is about, when the configuration names it.
+    pub repository: Option<RepoName>,
     /// Why, and what would mend it.
     pub why: String,
     /// Whether it stays so until somebody mends it.
@@ -289,7 +291,25 @@ impl Unreachable {
     #[must_use]
     pub fn new(owner: &str, error: &ForgeError) -> Self {
         let lasting = matches!(error, ForgeError::Denied { .. } | ForgeError::NotFound(_));
-        Self { owner: owner.to_owned(), why: error.to_string(), lasting }
+        let why = match error {
+            ForgeError::NotFound(_) => format!("{error}. Correct github.repositories in ccm.toml, or give it access."),
+            _ => error.to_string(),
+        };
+        Self { owner: owner.to_owned(), repository: None, why, lasting }
+    }
+
+    /// What an error with a repository means that the configuration names.
+    #[must_use]
+    pub fn named(name: &RepoName, error: &ForgeError) -> Self {
+        let mend = "Restore its access, or correct github.repositories in ccm.toml";
+        let why = format!("The configuration names it, but {error}. {mend}.");
+        Self { repository: Some(name.clone()), why, ..Self::new(name.owner(), error) }
+    }
+
+    /// Whether it is about this repository.
+    #[must_use]
+    pub fn covers(&self, name: &RepoName) -> bool {
+        self.owner.eq_ignore_ascii_case(name.owner()) && self.repository.as_ref().is_none_or(|named| named == name)
     }
 }
 

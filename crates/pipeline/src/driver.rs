@@ -194,10 +194,12 @@ impl Driver {
         }
         self.again.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.done(&poll(name), ctx.now());
+        let mut read = false;
         if asked == Nudge::Code {
             self.done(&look(name), ctx.now());
             match discover::scan(ctx, repository).await {
                 Ok(Look::Read(policy)) => {
+                    read = true;
                     self.remember(name, Some(*policy));
                     log("maintain", Some(name), housekeep::maintain(ctx, name).await);
                 }
@@ -210,12 +212,22 @@ impl Driver {
             }
         }
         // Also beside a manager repository: older proposals may be in the repository itself.
-        let mut well = log("read decisions", Some(name), approve::read_decisions(ctx, name).await);
-        well &= log("follow up", Some(name), follow_up::follow_up(ctx, name).await);
+        let mut steps = vec![("read decisions", approve::read_decisions(ctx, name).await)];
+        steps.push(("follow up", follow_up::follow_up(ctx, name).await));
         if let Some(policy) = self.policy(name) {
-            well &= log("propose", Some(name), propose::propose_next(ctx, name, &policy).await);
+            steps.push(("propose", propose::propose_next(ctx, name, &policy).await));
         }
-        well &= log("reflect", Some(name), propose::reflect(ctx, name).await);
+        steps.push(("reflect", propose::reflect(ctx, name).await));
+        let refusal = steps.iter().find_map(|(_, done)| match done.as_ref().err()?.downcast_ref()? {
+            ForgeError::Denied { what, why } => Some((what.clone(), why.clone())),
+            _ => None,
+        });
+        let well = steps.into_iter().fold(true, |well, (what, done)| log(what, Some(name), done) && well);
+        if let Some((what, why)) = refusal {
+            log("park", Some(name), discover::refused(ctx, name, &what, &why).await);
+        } else if read {
+            log("park", Some(name), discover::works(ctx, name).await);
+        }
         if !well {
             self.look_again(name, retry, Nudge::Work);
         }
@@ -228,6 +240,10 @@ impl Driver {
         let again = again.filter(|(at, _)| *at <= now).map(|(_, nudge)| nudge);
         if self.last(&look(name)).is_none() || repository.retry_at.is_some_and(|at| at <= now) {
             return Some(Nudge::Code);
+        }
+        // Only what looks at everything looks there, in case the work that was begun can be ended.
+        if discover::is_closed(repository) {
+            return None;
         }
         let told = !name.is_local() && ctx.forges.webhook_secrets.is_some();
         let every = poll_every(&ctx.settings().limits, open.len(), told);

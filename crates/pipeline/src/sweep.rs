@@ -25,7 +25,7 @@ use futures::StreamExt as _;
 use git::{GitError, RemoteHead};
 use store::Repository;
 
-use crate::discover::park;
+use crate::discover::{is_closed, park};
 use crate::{Context, discover};
 
 /// How often everything is looked at, whatever the code hosts say (R49).
@@ -49,7 +49,8 @@ pub async fn changed(ctx: &Arc<Context>) -> Result<()> {
     let mut failed = None;
     for (forge, local) in [(&ctx.forges.github, false), (&ctx.forges.local, true)] {
         let Some(forge) = forge else { continue };
-        let here = repositories.iter().filter(|repository| repository.name.is_local() == local && !closed(repository));
+        let here =
+            repositories.iter().filter(|repository| repository.name.is_local() == local && !is_closed(repository));
         let here: Vec<&Repository> = here.collect();
         if let Err(error) = ask(ctx, forge, &here, &mut marks).await {
             failed.get_or_insert(error);
@@ -74,9 +75,16 @@ pub async fn everything(ctx: &Arc<Context>) -> Result<()> {
     Ok(())
 }
 
-/// Parked until the list of repositories says otherwise.
-fn closed(repository: &Repository) -> bool {
-    repository.parked.is_some() && repository.failures == 0 && repository.retry_at.is_none()
+/// Why a repository cannot be worked, and what mends it.
+pub(crate) fn why_closed(change: &Change) -> Option<String> {
+    match change {
+        Change::Nothing | Change::Something(_) | Change::Unasked => None,
+        Change::Renamed(to) => Some(format!(
+            "It is called {to} now. Put that name into ccm.toml if no pattern there selects it; tasks under the old name \
+             can be finished or cancelled."
+        )),
+        Change::Closed(reason) => Some(reason.clone()),
+    }
 }
 
 async fn ask(ctx: &Arc<Context>, forge: &Arc<dyn Forge>, here: &[&Repository], marks: &mut Marks) -> Result<()> {
@@ -94,22 +102,15 @@ async fn ask(ctx: &Arc<Context>, forge: &Arc<dyn Forge>, here: &[&Repository], m
                 marks.insert(name, mark);
             }
             Change::Unasked => unasked.push(name),
-            Change::Renamed(to) => {
-                let reason = format!(
-                    "It is called {to} now. Put that name into ccm.toml if no pattern there selects it; tasks under the \
-                     old name can be finished or cancelled."
-                );
-                close(ctx, here, &name, reason).await?;
+            Change::Renamed(_) | Change::Closed(_) => {
+                let closed = here.iter().find(|repository| repository.name == name);
+                if let (Some(closed), Some(reason)) = (closed, why_closed(&change)) {
+                    park(ctx, (*closed).clone(), reason, None).await?;
+                }
             }
-            Change::Closed(reason) => close(ctx, here, &name, reason).await?,
         }
     }
     ask_git(ctx, unasked, marks).await
-}
-
-async fn close(ctx: &Arc<Context>, here: &[&Repository], name: &RepoName, reason: String) -> Result<()> {
-    let Some(repository) = here.iter().find(|repository| repository.name == *name) else { return Ok(()) };
-    park(ctx, Repository { failures: 0, ..(*repository).clone() }, reason, None).await
 }
 
 /// Asks git for the heads of what the code host was not asked for.

@@ -20,7 +20,7 @@ use store::{Commit, Job, JobEnd, JobKind, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Context, deliver, run, verify};
+use crate::{Context, deliver, discover, run, verify};
 
 /// How long a claim is good for without a renewal.
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -161,6 +161,14 @@ fn is_outside(error: &anyhow::Error) -> bool {
     use git::GitError::{Limited, Timeout, Transient};
     matches!(error.downcast_ref(), Some(ForgeError::Transient { .. } | ForgeError::BadCredential(_)))
         || matches!(error.downcast_ref(), Some(Limited { .. } | Timeout { .. } | Transient { .. }))
+        || is_refused(error)
+}
+
+/// Whether somebody has to change a permission first: the repository tells it, and its tasks wait.
+fn is_refused(error: &anyhow::Error) -> bool {
+    use git::GitError::{Denied, NotFound};
+    matches!(error.downcast_ref(), Some(ForgeError::Denied { .. }))
+        || matches!(error.downcast_ref(), Some(Denied { .. } | NotFound { .. }))
 }
 
 /// Puts a job back whose step failed; a limit of the code host is no failure.
@@ -182,6 +190,14 @@ async fn end_failed(ctx: &Arc<Context>, job: &Job, error: &anyhow::Error) {
         _ => git_waits.map_or((later, counted), |wait| (now.plus(wait), false)),
     };
     tracing::warn!(task = %job.task, step = job.kind.as_str(), error = format!("{error:#}"), "a step failed and is tried again");
+    if let Some(ForgeError::Denied { what, why }) = error.downcast_ref()
+        && let Err(error) = discover::refused(ctx, &job.repository, what, why).await
+    {
+        tracing::warn!(error = format!("{error:#}"), "a repository that refuses could not be parked");
+    } else if is_refused(error) {
+        // A look at it parks it with the reason.
+        ctx.nudges.ask_for_code(&job.repository);
+    }
     let why: String = format!("{error:#}").chars().take(500).collect();
     if let Err(error) = ctx.store.put_note(WHY, job.task.as_str(), &why, Some(now.plus(KEEP_WHY))).await {
         tracing::warn!(error = %error, "why a step failed could not be kept");

@@ -13,6 +13,7 @@ mod kill;
 mod life;
 mod line;
 mod mortal;
+mod parked;
 mod scan_command;
 mod story;
 mod sweep;

@@ -111,14 +111,22 @@ impl GitHub {
     /// See [`crate::Forge::changes`].
     pub(super) async fn changes_of(&self, known: &[Known]) -> Result<Vec<(RepoName, Change)>, ForgeError> {
         let mut groups: Vec<(Arc<Client>, Vec<&Known>)> = Vec::new();
+        let mut found = Vec::with_capacity(known.len());
         for one in known {
-            let client = self.client_of(&one.name).await?;
+            let client = match self.client_of(&one.name).await {
+                // One account that is closed holds up no other.
+                Err(Failure::Refused(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
+                    let why = format!("{}.", ForgeError::from(refusal));
+                    found.push((one.name.clone(), Change::Closed(why)));
+                    continue;
+                }
+                client => client?,
+            };
             match groups.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &client)) {
                 Some((_, group)) => group.push(one),
                 None => groups.push((client, vec![one])),
             }
         }
-        let mut found = Vec::with_capacity(known.len());
         for (client, group) in groups {
             found.extend(match self.by_query(&client, &group).await? {
                 Some(changes) => changes,
@@ -259,7 +267,8 @@ impl GitHub {
             .map(|one| {
                 let here = listed.iter().find(|listed| listed.full_name.eq_ignore_ascii_case(one.name.as_str()));
                 let change = match here {
-                    Some(repository) if repository.archived || repository.disabled => archived(),
+                    Some(repository) if repository.disabled => disabled(),
+                    Some(repository) if repository.archived => archived(),
                     Some(repository) => changed(one, repository.mark()),
                     // Renamed, moved or gone: asking for it tells.
                     None if whole => Change::Unasked,
@@ -298,7 +307,8 @@ fn judge<'a>(batch: &[&'a Known], answered: &Answered) -> (Vec<(RepoName, Change
         let value = answered.data.as_ref().and_then(|data| data.get(&alias)).filter(|value| !value.is_null());
         let now = value.and_then(|value| serde_json::from_value::<Now>(value.clone()).ok());
         let change = match (now, answered.error_of(&alias)) {
-            (Some(now), _) if now.is_archived || now.is_disabled => archived(),
+            (Some(now), _) if now.is_disabled => disabled(),
+            (Some(now), _) if now.is_archived => archived(),
             (Some(now), _) => match now.name_with_owner.parse::<RepoName>() {
                 Ok(name) if !name.as_str().eq_ignore_ascii_case(one.name.as_str()) => Change::Renamed(name),
                 Ok(_) | Err(_) => changed(one, now.mark()),
@@ -330,6 +340,14 @@ fn changed(known: &Known, mark: String) -> Change {
 
 fn archived() -> Change {
     Change::Closed("It is archived and takes no changes. Unarchive it, or exclude it in ccm.toml.".to_owned())
+}
+
+fn disabled() -> Change {
+    Change::Closed(
+        "GitHub has disabled it, for a legal notice or an unpaid bill. Its owner can settle that with GitHub; or exclude \
+         it in ccm.toml."
+            .to_owned(),
+    )
 }
 
 #[cfg(test)]

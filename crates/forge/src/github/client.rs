@@ -10,7 +10,7 @@
 //! **Known races.** A connection that breaks after a request was written leaves open whether it was executed:
 //! [`Failure::Ambiguous`], which only `writes` may resolve.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use backlog::time::Timestamp;
 use bytes::Bytes;
@@ -153,6 +153,8 @@ pub(super) struct Client {
     pub(super) wire: Arc<Wire>,
     pub(super) bearer: Bearer,
     account: OnceCell<Account>,
+    /// What GitHub said to a token that nobody renews, and until when nothing is asked with it.
+    pub(super) not_accepted: Mutex<Option<(String, Timestamp)>>,
     pub(super) flights: Flights,
     pub(super) governor: Governor,
 }
@@ -161,7 +163,7 @@ impl Client {
     /// The client of whoever bears these tokens.
     pub(super) fn new(wire: Arc<Wire>, bearer: Bearer) -> Self {
         let (account, flights) = (OnceCell::new(), Flights::default());
-        Self { governor: wire.governor(), wire, bearer, account, flights }
+        Self { governor: wire.governor(), wire, bearer, account, not_accepted: Mutex::default(), flights }
     }
 
     /// Who the actor is to GitHub: a user, an App, or (without a login) an installation. Asked once; loads what the

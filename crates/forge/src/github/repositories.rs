@@ -141,9 +141,9 @@ impl GitHub {
     }
 
     async fn selected_of_user(&self, client: &Client) -> Result<Found, ForgeError> {
-        let mut found = BTreeMap::new();
+        let (mut found, mut unreachable) = (BTreeMap::new(), Vec::new());
         for listing in self.selection.listings() {
-            for repository in self.listed(client, &listing).await? {
+            for repository in self.listed(client, &listing, &mut unreachable).await? {
                 let name = repository.full_name.clone();
                 // A repository that was renamed is still meant by its old, exact name.
                 if self.selection.takes(&name) || matches!(listing, Listing::Exactly(_)) {
@@ -151,7 +151,17 @@ impl GitHub {
                 }
             }
         }
+        self.keep_unreachable(unreachable);
         Ok(found)
+    }
+
+    /// Keeps what the listing left out, for people to see.
+    fn keep_unreachable(&self, unreachable: Vec<Unreachable>) {
+        for there in &unreachable {
+            let what = there.repository.as_ref().map_or(there.owner.as_str(), RepoName::as_str);
+            tracing::warn!(what, why = there.why, "repositories cannot be worked");
+        }
+        *self.unreachable.lock().unwrap_or_else(PoisonError::into_inner) = unreachable;
     }
 
     /// The repositories of every installation. An account that cannot be worked is noted and holds up no other.
@@ -179,15 +189,14 @@ impl GitHub {
             // A repository that was renamed is still meant by its old, exact name.
             if let Listing::Exactly(name) = listing
                 && !found.contains_key(&name.as_str().to_ascii_lowercase())
-                && let Ok(repository) = self.repository_model(&name).await
             {
-                found.insert(repository.full_name.to_ascii_lowercase(), repository);
+                match self.repository_model(&name).await {
+                    Ok(repository) => drop(found.insert(repository.full_name.to_ascii_lowercase(), repository)),
+                    Err(error) => unreachable.push(Unreachable::named(&name, &error)),
+                }
             }
         }
-        for there in &unreachable {
-            tracing::warn!(owner = there.owner, why = there.why, "the repositories of an account cannot be worked");
-        }
-        *self.unreachable.lock().unwrap_or_else(PoisonError::into_inner) = unreachable;
+        self.keep_unreachable(unreachable);
         Ok(found)
     }
 
@@ -206,16 +215,27 @@ impl GitHub {
         Err(too_long(url.path(), PAGES))
     }
 
-    async fn listed(&self, client: &Client, listing: &Listing) -> Result<Vec<model::Repository>, ForgeError> {
+    async fn listed(
+        &self,
+        client: &Client,
+        listing: &Listing,
+        unreachable: &mut Vec<Unreachable>,
+    ) -> Result<Vec<model::Repository>, ForgeError> {
         match listing {
             Listing::Exactly(name) => match self.repository_model(name).await {
                 Err(error @ (ForgeError::NotFound(_) | ForgeError::Denied { .. })) => {
-                    tracing::warn!(repository = %name, %error, "the configuration names a repository that cannot be read");
+                    unreachable.push(Unreachable::named(name, &error));
                     Ok(Vec::new())
                 }
                 found => Ok(vec![found?]),
             },
-            Listing::Owner(owner) => self.of_owner(client, owner).await,
+            Listing::Owner(owner) => match self.of_owner(client, owner).await {
+                Err(error @ (ForgeError::NotFound(_) | ForgeError::Denied { .. })) => {
+                    unreachable.push(Unreachable::new(owner, &error));
+                    Ok(Vec::new())
+                }
+                found => found,
+            },
             Listing::Everything => self.pages_of(client, &["user", "repos"], &[]).await,
         }
     }
@@ -228,13 +248,7 @@ impl GitHub {
             Err(ForgeError::NotFound(_)) => {}
             found => return found,
         }
-        match self.pages_of(client, &["users", owner, "repos"], &[]).await {
-            Err(error @ ForgeError::NotFound(_)) => {
-                tracing::warn!(owner, %error, "the configuration names an owner that does not exist");
-                Ok(Vec::new())
-            }
-            found => found,
-        }
+        self.pages_of(client, &["users", owner, "repos"], &[]).await
     }
 
     async fn pages_of(
@@ -290,7 +304,7 @@ fn viewed(repository: &model::Repository, can_push: bool) -> Option<RepositoryVi
     Some(RepositoryView {
         name: repository.full_name.parse().ok()?,
         default_branch: repository.default_branch.clone(),
-        archived: repository.archived || repository.disabled,
+        archived: repository.archived,
         has_issues: repository.has_issues.unwrap_or(true),
         can_push,
         path: None,

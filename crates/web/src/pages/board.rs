@@ -18,6 +18,8 @@ use crate::fault::Fault;
 const CARDS: usize = 50;
 /// The most tasks that are read for a column.
 const READ: usize = 1_000;
+/// The most parked repositories that are named.
+const PARKED: usize = 3;
 /// The reasons shown on a card.
 const REASONS: usize = 2;
 
@@ -164,6 +166,9 @@ struct Summary {
     /// Nothing is known at all: say what to do first.
     nothing: bool,
     repositories: usize,
+    /// Repositories that cannot be worked, why, and what mends it.
+    parked: Vec<(String, String)>,
+    more_parked: usize,
 }
 
 /// The board's parts: the summary, then each column.
@@ -224,8 +229,14 @@ async fn summary(site: &Site, filter: &BoardFilter, count: &impl Fn(&[Stage]) ->
         .map(|(n, name)| format!("{n} {name}"))
         .collect();
     let nothing = count(&Stage::ALL) == 0;
-    let repositories = if nothing { site.ctx.store.repositories().await?.len() } else { 0 };
-    let summary = Summary { jumps, others: others.join(", "), closed: filter.closed, nothing, repositories };
+    let repositories = site.ctx.store.repositories().await?;
+    let parked = repositories.iter().filter(|one| filter.repository.as_ref().is_none_or(|only| one.name == *only));
+    let parked = parked.filter_map(|one| Some((one.name.to_string(), cut(one.parked.as_ref()?, 200))));
+    let mut parked: Vec<(String, String)> = parked.collect();
+    let more_parked = parked.len().saturating_sub(PARKED);
+    parked.truncate(PARKED);
+    let (repositories, others) = (repositories.len(), others.join(", "));
+    let summary = Summary { jumps, others, closed: filter.closed, nothing, repositories, parked, more_parked };
     Part::new("summary", &summary)
 }
 

@@ -11,6 +11,25 @@ use super::*;
 const EVIL: &str = r#"<script>alert("x")</script>'"&"#;
 
 #[tokio::test]
+async fn the_board_and_the_list_say_why_a_repository_is_parked_and_what_mends_it() {
+    let visit = Visit::signed_in().await;
+    for n in 1..=5 {
+        let mut parked = repository(&format!("acme/app{n}"));
+        parked.parked = Some(format!("It is archived. Unarchive number {n}."));
+        visit.ctx.store.put_repository(&parked).await.unwrap();
+    }
+    let (board, list) = (visit.page("/").await, visit.page("/repositories").await);
+    for n in 1..=5 {
+        let reason = format!("It is archived. Unarchive number {n}.");
+        assert_eq!((board.contains(&reason), list.contains(&reason)), (n <= 3, true), "{n}");
+    }
+    assert!(board.contains("And 2 more"), "{board}");
+    let one = visit.page("/?repository=acme/app5").await;
+    assert!(one.contains("number 5") && !one.contains("number 1"), "{one}");
+    visit.stop().await;
+}
+
+#[tokio::test]
 async fn nothing_from_outside_becomes_markup() {
     let visit = Visit::signed_in().await;
     let mut task = sample::task(EVIL);

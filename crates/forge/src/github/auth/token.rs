@@ -28,6 +28,8 @@ use super::super::wire::Wire;
 
 /// How long a token of an installation is good.
 const LIFE: Duration = Duration::from_secs(3600);
+/// How long nothing is asked with a token that was not accepted.
+const DEAD: Duration = Duration::from_secs(300);
 /// What must be left of one that is given away.
 const LEFT: Duration = Duration::from_secs(600);
 /// From when on a 401 means that a token is dead rather than new.
@@ -289,7 +291,7 @@ impl Client {
     /// The token for a scope, minted when none is there that lives long enough.
     pub(in super::super) async fn token(&self, scope: &Scope) -> Result<Arc<Token>, Failure> {
         let minter = match &self.bearer {
-            Bearer::Fixed(token) => return Ok(Arc::clone(token)),
+            Bearer::Fixed(token) => return self.accepted().map(|()| Arc::clone(token)),
             Bearer::App(signer) => return signer.token(&self.wire),
             Bearer::Installation(minter) => minter,
         };
@@ -302,6 +304,31 @@ impl Client {
         self.prove(&token).await?;
         *kept = Some(Arc::clone(&token));
         Ok(token)
+    }
+
+    fn not_accepted(&self) -> MutexGuard<'_, Option<(String, Timestamp)>> {
+        self.not_accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails without a request while a token was not accepted just now: GitHub blocks who asks on with a bad one.
+    fn accepted(&self) -> Result<(), Failure> {
+        let now = self.wire.clock.now();
+        match self.not_accepted().as_ref().filter(|(_, until)| *until > now) {
+            None => Ok(()),
+            Some((said, _)) => {
+                let (status, what) = (StatusCode::UNAUTHORIZED, "asking GitHub".to_owned());
+                Err(Failure::Refused(Refusal { status, what, said: said.clone(), needs: None, date: None }))
+            }
+        }
+    }
+
+    /// What people should know of the token.
+    pub(in super::super) fn notice(&self) -> Option<String> {
+        let (said, until) = self.accepted().is_err().then(|| self.not_accepted().clone()).flatten()?;
+        Some(format!(
+            "GitHub does not accept the token ({said}). Put a good one into the variable that the configuration names, \
+             and restart ccm. Nothing is asked of GitHub before {until}."
+        ))
     }
 
     /// A token of its own for one push.
@@ -329,7 +356,12 @@ impl Client {
         let now = self.wire.clock.now();
         match &self.bearer {
             _ if refusal.status != StatusCode::UNAUTHORIZED => false,
-            Bearer::Fixed(_) => false,
+            Bearer::Fixed(_) => {
+                let said = refusal.said.clone();
+                tracing::error!(said, "GitHub does not accept the token; put a good one in its place and restart");
+                *self.not_accepted() = Some((said, now.plus(DEAD)));
+                false
+            }
             Bearer::App(signer) => signer.resets(refusal, now),
             Bearer::Installation(minter) => minter.drops(token, now),
         }

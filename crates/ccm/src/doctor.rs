@@ -314,13 +314,7 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
             _ => report.warn("GitHub", notice, "see \"How changes are noticed\" in docs/operating.md"),
         }
     }
-    for there in forge.unreachable() {
-        let (what, found) = match &there.repository {
-            Some(name) => (format!("repository {name}"), "it cannot be worked"),
-            None => (format!("account {}", there.owner), "its repositories are not worked"),
-        };
-        report.warn(&what, found, there.why);
-    }
+    unreachable(report, forge.as_ref());
     let now = wire::SystemClock.now();
     for limit in forge.limits() {
         let paused = limit
@@ -331,5 +325,16 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
         let shared = if limit.members > 1 { format!(", shared by {} processes", limit.members) } else { String::new() };
         let left = format!("{} of {} left for {}{shared}{paused}{why}", limit.remaining, limit.limit, limit.actor);
         report.ok(&format!("limit {}", limit.resource), left);
+    }
+}
+
+/// What cannot be worked, and what mends it.
+fn unreachable(report: &mut Report, forge: &dyn forge::Forge) {
+    for there in forge.unreachable() {
+        let (what, found) = match &there.repository {
+            Some(name) => (format!("repository {name}"), "it cannot be worked"),
+            None => (format!("account {}", there.owner), "its repositories are not worked"),
+        };
+        report.warn(&what, found, there.why);
     }
 }

@@ -204,7 +204,9 @@ pub(crate) async fn park(
     reason: String,
     retry: Option<Duration>,
 ) -> Result<()> {
-    let news = repository.parked.as_ref() != Some(&reason);
+    // What is refused is told once, however the texts of further refusals differ.
+    let again = repository.failures > 0 && retry.is_some() && repository.parked.is_some();
+    let news = !again && repository.parked.as_ref() != Some(&reason);
     repository.parked = Some(reason.clone());
     repository.retry_at = retry.map(|after| ctx.now().plus(after));
     if retry.is_none() {

@@ -91,11 +91,20 @@ async fn reason(t: &Story, name: &str) -> Option<String> {
     known.into_iter().find(|known| known.name.as_str() == name)?.parked
 }
 
-/// How often the timeline tells that a repository is parked.
-async fn told(t: &Story, name: &str) -> usize {
+/// What the timeline tells of a repository's being parked.
+async fn told_of(t: &Story, name: &str) -> Vec<String> {
     let events = t.ctx.store.events(&EventQuery { limit: 10_000, ..EventQuery::default() }).await.unwrap();
     let parked = events.iter().filter(|event| event.event.repository.as_str() == name);
-    parked.filter(|event| matches!(event.event.kind, EventKind::Parked { .. })).count()
+    let reason = |event: &backlog::event::Event| match &event.event.kind {
+        EventKind::Parked { reason } => Some(reason.clone()),
+        _ => None,
+    };
+    parked.filter_map(reason).collect()
+}
+
+/// How often it does.
+async fn told(t: &Story, name: &str) -> usize {
+    told_of(t, name).await.len()
 }
 
 /// The stages of a repository's tasks, by title.
@@ -283,7 +292,7 @@ async fn f36_what_an_installation_loses_is_parked_and_comes_back_with_it() {
         minutes(&t, 60).await;
         let asked = asked(&t, before, "me/app");
         assert!(asked.len() <= 20, "{says}: {} in an hour: {asked:#?}", asked.len());
-        assert!(told(&t, "me/app").await - told_before <= 2, "{says}");
+        assert!(told(&t, "me/app").await - told_before <= 2, "{says}: {:#?}", told_of(&t, "me/app").await);
         assert_eq!(
             (reason(&t, "other/app").await, stages(&t, "me/app").await),
             (None, vec![Stage::Proposed]),

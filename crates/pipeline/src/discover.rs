@@ -204,6 +204,7 @@ pub(crate) async fn park(
     reason: String,
     retry: Option<Duration>,
 ) -> Result<()> {
+    let reason = crate::wording::sentence(&reason);
     // What is refused is told once, however the texts of further refusals differ.
     let again = repository.failures > 0 && retry.is_some() && repository.parked.is_some();
     let news = !again && repository.parked.as_ref() != Some(&reason);
@@ -272,7 +273,6 @@ pub async fn scan(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
             };
             let failures = repository.failures.saturating_add(1);
             let wait = backoff(failures, Duration::from_secs(60), Duration::from_secs(6 * 3600));
-            let reason = crate::wording::sentence(&reason);
             tracing::warn!(repository = %name, failures, error = %reason, "a repository could not be read");
             park(ctx, Repository { failures, ..repository.clone() }, reason, Some(wait)).await?;
             Ok(Look::Parked)

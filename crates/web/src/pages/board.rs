@@ -231,7 +231,7 @@ async fn summary(site: &Site, filter: &BoardFilter, count: &impl Fn(&[Stage]) ->
     let nothing = count(&Stage::ALL) == 0;
     let repositories = site.ctx.store.repositories().await?;
     let parked = repositories.iter().filter(|one| filter.repository.as_ref().is_none_or(|only| one.name == *only));
-    let parked = parked.filter_map(|one| Some((one.name.to_string(), cut(one.parked.as_ref()?, 200))));
+    let parked = parked.filter_map(|one| Some((one.name.to_string(), cut(one.parked.as_ref()?, 400))));
     let mut parked: Vec<(String, String)> = parked.collect();
     let more_parked = parked.len().saturating_sub(PARKED);
     parked.truncate(PARKED);

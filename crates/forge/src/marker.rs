@@ -57,36 +57,26 @@ pub fn marker(key: &[u8], marker: &Marker) -> String {
     format!("{OPEN}task={task} kind={}{name} mac={mac} {CLOSE}", kind.as_str())
 }
 
-/// The last valid marker in `body`; `None` when there is none or none verifies under `key`.
+/// The last valid marker in `body`; `None` when there is none or none verifies under `key`. One that was begun and not
+/// finished before it hides nothing.
 #[must_use]
 pub fn find(key: &[u8], body: &str) -> Option<Marker> {
-    spans(body).into_iter().rev().find_map(|(from, to)| read(key, &body[from + OPEN.len()..to - CLOSE.len()]))
+    // What follows the last end is in no comment.
+    body.rsplit(CLOSE).skip(1).find_map(|piece| read(key, piece.rsplit_once(OPEN)?.1))
 }
 
-/// `body` without any marker, valid or not, and without white space at its end.
+/// `body` without any marker, valid or not, whole or only begun, and without white space at its end.
 #[must_use]
 pub fn strip(body: &str) -> String {
-    let mut out = String::with_capacity(body.len());
-    let mut at = 0;
-    for (from, to) in spans(body) {
-        out.push_str(&body[at..from]);
-        at = to;
-    }
-    out.push_str(&body[at..]);
+    let mut text = body.to_owned();
     // Taking one out can join the halves of another.
-    if out.contains(OPEN) && out.len() < body.len() { strip(&out) } else { out.trim_end().to_owned() }
-}
-
-/// Where markers begin and end in `body`.
-fn spans(body: &str) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(from) = body[at..].find(OPEN).map(|n| at + n) {
-        let Some(to) = body[from..].find(CLOSE).map(|n| from + n + CLOSE.len()) else { break };
-        found.push((from, to));
-        at = to;
+    while let Some(from) = text.find(OPEN) {
+        match text[from..].find(CLOSE) {
+            Some(length) => text.replace_range(from..from + length + CLOSE.len(), ""),
+            None => text = text.replace(OPEN, ""),
+        }
     }
-    found
+    text.trim_end().to_owned()
 }
 
 fn read(key: &[u8], fields: &str) -> Option<Marker> {
@@ -170,5 +160,21 @@ mod tests {
         assert_eq!(strip("a <!-- ccm:v1 <!-- ccm:v1 x -->y -->"), "a y -->");
         assert_eq!(strip("a <!-- cc<!-- ccm:v1 x -->m:v1 y --> b"), "a  b");
         assert_eq!(strip("a <!-- other --> b"), "a <!-- other --> b");
+    }
+
+    #[test]
+    fn a_marker_that_is_only_begun_hides_none() {
+        let own = Marker::of(IntentKind::Issue, &task());
+        let marked = |body: &str| format!("{body}\n\n{}", marker(KEY, &own));
+        let begun = "We look for `<!-- ccm:v1 ` in a body.";
+        assert_eq!(find(KEY, &marked(begun)), Some(own.clone()));
+        assert_eq!(strip(begun), "We look for `` in a body.");
+        assert_eq!(strip(&marked(&strip(begun))), strip(begun), "what is read again is what was written");
+    }
+
+    #[test]
+    fn markers_within_markers_need_no_stack() {
+        let deep = ["<!-- cc".repeat(3000), "<!-- ccm:v1 x -->".to_owned(), "m:v1 x -->".repeat(3000)].concat();
+        assert_eq!(strip(&deep), "");
     }
 }

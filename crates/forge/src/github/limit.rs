@@ -11,6 +11,10 @@ use serde::Deserialize;
 
 use super::model::ErrorBody;
 
+/// The longest wait that is believed. GitHub's end within an hour or so; a number that something on the way made up must
+/// not silence an actor for years, over every restart.
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// A limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
@@ -41,20 +45,22 @@ pub(super) fn classify(
     }
     let error = ErrorBody::read(body);
     let text = error.message.to_ascii_lowercase();
-    let wait = text_of(headers, "retry-after").and_then(|value| retry_after(value, now));
+    let wait = retry_after(headers, now);
     if text.contains("blocked from content creation") || text.contains("submitted too quickly") {
         return Some(Limit::Content(wait));
     }
     if let Some(wait) = wait {
         return Some(Limit::Pause(wait));
     }
-    if let Some(reset) = empty_until(headers) {
+    if let Some(reset) = empty_until(headers, now) {
         return Some(Limit::Empty(reset));
     }
+    // A wait that cannot be read is one all the same.
+    let unread = headers.contains_key("retry-after") || number(headers, "x-ratelimit-remaining") == Some(0);
     let docs = error.documentation_url.to_ascii_lowercase();
     let secondary = ["secondary rate", "abuse", "too quickly"].iter().any(|word| text.contains(word))
         || ["secondary-rate", "abuse-rate"].iter().any(|word| docs.contains(word));
-    (secondary || status == StatusCode::TOO_MANY_REQUESTS).then_some(Limit::Secondary)
+    (secondary || unread || status == StatusCode::TOO_MANY_REQUESTS).then_some(Limit::Secondary)
 }
 
 /// What a GraphQL answer with a 200 says about limits.
@@ -66,7 +72,7 @@ fn in_graphql(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Limit>
     }
     let errors = serde_json::from_slice::<Reply>(body).ok()?.errors;
     let text = |error: &serde_json::Value, name: &str| error.get(name)?.as_str().map(str::to_ascii_lowercase);
-    let wait = text_of(headers, "retry-after").and_then(|value| retry_after(value, now));
+    let wait = retry_after(headers, now);
     errors.iter().find_map(|error| {
         let message = text(error, "message").unwrap_or_default();
         if message.contains("submitted too quickly") || message.contains("blocked from content creation") {
@@ -76,24 +82,25 @@ fn in_graphql(headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Limit>
         if !secondary && text(error, "type").as_deref() != Some("rate_limited") {
             return None;
         }
-        let empty = empty_until(headers).filter(|_| !secondary);
+        let empty = empty_until(headers, now).filter(|_| !secondary);
         Some(wait.map(Limit::Pause).or(empty.map(Limit::Empty)).unwrap_or(Limit::Secondary))
     })
 }
 
 /// Until when a resource with nothing left is closed.
-fn empty_until(headers: &HeaderMap) -> Option<Timestamp> {
+fn empty_until(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let reset = number(headers, "x-ratelimit-reset")?;
-    (number(headers, "x-ratelimit-remaining")? == 0).then(|| epoch(reset))
+    (number(headers, "x-ratelimit-remaining")? == 0).then(|| epoch(reset).min(now.plus(LONGEST)))
 }
 
 /// The wait of a `retry-after` in seconds or as an HTTP date.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let value = text_of(headers, "retry-after")?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds).min(LONGEST));
     }
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value.trim()).ok()?;
-    Some(Timestamp(at.as_millisecond()).since(now))
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
+    Some(Timestamp(at.as_millisecond()).since(now).min(LONGEST))
 }
 
 /// A header's text.

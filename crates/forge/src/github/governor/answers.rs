@@ -12,7 +12,7 @@ use super::{
     CONTENT_CLOSED, CONTENT_DOUBLINGS, Governor, Inner, MINUTE, Permit, SECONDARY, STRIKES, Traffic, random_part,
 };
 use crate::LedgerError;
-use crate::github::limit::{Limit, epoch, number, text_of};
+use crate::github::limit::{LONGEST, Limit, epoch, number, text_of};
 
 impl Governor {
     /// Reads the limit headers of any answer (R3, R6), and takes note that the request is over.
@@ -29,7 +29,8 @@ impl Governor {
         }
         let numbers = number(headers, "x-ratelimit-remaining").zip(number(headers, "x-ratelimit-reset"));
         let Some((remaining, reset)) = numbers else { return Ok(()) };
-        let (limit, reset_at) = (number(headers, "x-ratelimit-limit").unwrap_or(remaining), epoch(reset));
+        let (limit, reset_at) =
+            (number(headers, "x-ratelimit-limit").unwrap_or(remaining), epoch(reset).min(now.plus(LONGEST)));
         let name = text_of(headers, "x-ratelimit-resource");
         let name = {
             let mut local = inner.local();

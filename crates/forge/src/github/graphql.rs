@@ -20,6 +20,7 @@ use url::Url;
 
 use super::client::{Client, Failure};
 use super::governor::{Ask, Resource, Traffic};
+use super::model::lenient;
 
 /// What a query was answered.
 #[derive(Debug, Default, Deserialize)]
@@ -27,7 +28,7 @@ pub(super) struct Answered {
     /// By alias; `None` when nothing of the document was executed.
     #[serde(default)]
     pub(super) data: Option<Map<String, Value>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     errors: Vec<Trouble>,
 }
 

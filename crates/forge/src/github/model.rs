@@ -19,7 +19,7 @@ pub(super) fn time(text: Option<&str>) -> Timestamp {
 /// Somebody.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct User {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) id: u64,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) login: String,
@@ -30,7 +30,7 @@ pub(super) struct User {
 /// What the credential may do.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct RepositoryPermissions {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) push: bool,
 }
 
@@ -161,7 +161,7 @@ impl Issue {
 /// A line of an issue's history.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct IssueEvent {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) id: u64,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) event: String,

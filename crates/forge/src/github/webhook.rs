@@ -27,6 +27,9 @@ pub const BODY_BYTES: usize = 25 * 1024 * 1024;
 /// The most characters of an event's name that are kept.
 const EVENT_CHARS: usize = 100;
 
+/// The most bytes of a subject that are kept; GitHub's names of branches have at most 255.
+const SUBJECT_BYTES: usize = 500;
+
 /// Why a delivery is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -129,7 +132,9 @@ pub fn read_event(id: &str, event: &str, body: &[u8]) -> Result<Delivery, Refuse
     let repository = payload.repository.get();
     let name = repository.and_then(|repository| repository.full_name.get());
     let subject = match (name, thing) {
-        (Some(name), Some(thing)) if updated_at.is_some() => format!("{name} {thing}"),
+        (Some(name), Some(thing)) if updated_at.is_some() && name.len() + thing.len() < SUBJECT_BYTES => {
+            format!("{name} {thing}")
+        }
         _ => String::new(),
     };
     Ok(Delivery {

@@ -17,6 +17,8 @@ mod checks;
 mod client;
 mod conditional;
 mod deliveries;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod governor;
 mod graphql;
 mod issues;

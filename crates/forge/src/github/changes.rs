@@ -300,7 +300,7 @@ fn variables(batch: &[&Known]) -> Value {
 }
 
 /// What a batch was answered, and which of it were not.
-fn judge<'a>(batch: &[&'a Known], answered: &Answered) -> (Vec<(RepoName, Change)>, Vec<&'a Known>) {
+pub(super) fn judge<'a>(batch: &[&'a Known], answered: &Answered) -> (Vec<(RepoName, Change)>, Vec<&'a Known>) {
     let (mut answers, mut unanswered) = (Vec::new(), Vec::new());
     for (n, one) in batch.iter().enumerate() {
         let alias = format!("r{n}");

@@ -244,7 +244,7 @@ pub(super) fn too_long(what: &str, pages: usize) -> Failure {
 }
 
 /// The earliest time of the next poll, where the server says one (R42).
-fn poll_at(answer: &Answer, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn poll_at(answer: &Answer, now: Timestamp) -> Option<Timestamp> {
     let seconds = answer.header("x-poll-interval")?.trim().parse().ok()?;
     Some(now.plus(Duration::from_secs(seconds).min(LONGEST_POLL)))
 }

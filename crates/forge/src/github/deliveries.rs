@@ -24,7 +24,7 @@ pub(super) const PAGES: usize = 100;
 
 /// One attempt.
 #[derive(Debug, Deserialize)]
-struct Line {
+pub(super) struct Line {
     id: u64,
     guid: String,
     #[serde(default)]
@@ -35,7 +35,7 @@ struct Line {
 
 /// One attempt with what was sent.
 #[derive(Debug, Deserialize)]
-struct Whole {
+pub(super) struct Whole {
     guid: String,
     event: String,
     request: Sent,

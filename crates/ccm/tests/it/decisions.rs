@@ -8,7 +8,7 @@ use testkit::github::Permission;
 use crate::story::{SOURCE, Story};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_people_with_write_access_approve() {
+async fn f58_only_people_with_write_access_approve() {
     let t = Story::start().await;
     t.github.user("triager", Permission::Triage);
     t.github.user("robot[bot]", Permission::Admin);
@@ -25,7 +25,7 @@ async fn only_people_with_write_access_approve() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edit_after_the_approval_voids_it() {
+async fn f58_an_edit_after_the_approval_voids_it() {
     let t = Story::start().await;
     t.settle().await;
     let body = t.github.issue(1).body.unwrap();

@@ -7,10 +7,12 @@
 //! small made-up tree.
 //!
 //! **Design.** [`tree`] reads the files, [`source`] blanks comments and strings; [`layout`] holds the rules on crates
-//! and names, [`usage`] those on what code may say where, [`documents`] those on what the documents must mention.
+//! and names, [`usage`] those on what code may say where, [`documents`] those on what the documents must mention, [`rules`]
+//! the one that binds the rules on GitHub to their tests.
 
 mod documents;
 mod layout;
+mod rules;
 mod source;
 mod tree;
 mod usage;
@@ -72,6 +74,14 @@ fn every_crate_says_what_it_is() {
 #[test]
 fn the_architecture_mentions_every_part() {
     hold("write the part into ARCHITECTURE.md, in backticks", &documents::architecture(&Tree::load()));
+}
+
+#[test]
+fn every_rule_on_github_has_its_test() {
+    hold(
+        "name the test after its rule or fault (`r07_…`, `f17_…`), and enter it in the last column of docs/github.md",
+        &rules::github(&Tree::load()),
+    );
 }
 
 #[test]

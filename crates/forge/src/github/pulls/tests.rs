@@ -194,7 +194,7 @@ async fn merged_and_closed_are_seen_with_who_did_it() {
 }
 
 #[tokio::test]
-async fn r31_a_merge_takes_the_head_that_was_looked_at() {
+async fn r31_f26_f28_a_merge_takes_the_head_that_was_looked_at() {
     let world = World::new().await;
     let github = world.github();
     let draft = pushed(&world).await;
@@ -214,7 +214,7 @@ async fn r31_a_merge_takes_the_head_that_was_looked_at() {
 }
 
 #[tokio::test]
-async fn r31_a_merge_that_is_refused_or_breaks_off() {
+async fn r31_f27_f28_a_merge_that_is_refused_or_breaks_off() {
     let world = World::new().await;
     let github = world.github();
     let pull = github.ensure_pull_request(&pushed(&world).await).await.unwrap();

@@ -268,7 +268,7 @@ async fn a_number_of_another_repository_is_not_believed() {
 }
 
 #[tokio::test]
-async fn an_outsider_who_copies_the_marker_is_not_adopted() {
+async fn f59_an_outsider_who_copies_the_marker_is_not_adopted() {
     let world = World::new().await;
     let copied = marker(b"a key", &Marker::of(IntentKind::Issue, &task()));
     world.fake.open_issue("mallory", "Handle the empty list", &format!("Do something else.\n\n{copied}"));

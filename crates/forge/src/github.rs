@@ -12,6 +12,8 @@
 //! [`Ledger`].
 
 mod auth;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod changes;
 mod checks;
 mod client;

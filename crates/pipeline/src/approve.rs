@@ -268,6 +268,20 @@ pub async fn merge(ctx: &Arc<Context>, id: &TaskId, by: Actor) -> Result<(), Dec
     Ok(())
 }
 
+/// Whether somebody may decide in all of these repositories.
+async fn may_decide_in(
+    forge: &dyn Forge,
+    repositories: [&RepoName; 2],
+    login: &str,
+) -> Result<bool, forge::ForgeError> {
+    for repository in repositories {
+        if !forge.permission(repository, login).await?.may_decide() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// A person's own task.
 ///
 /// # Errors
@@ -484,9 +498,7 @@ async fn act(
     let by = Actor::person(&activity.by, channel);
     let why = if !activity.by_person {
         Some(wording::refused_bot(&activity.by))
-    } else if !forge.permission(&view.link.repository, &activity.by).await?.may_decide()
-        || !forge.permission(&task.repository, &activity.by).await?.may_decide()
-    {
+    } else if !forge::urgent(may_decide_in(forge, [&view.link.repository, &task.repository], &activity.by)).await? {
         Some(wording::refused_outsider(&activity.by))
     } else {
         match wish {

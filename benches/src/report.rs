@@ -16,7 +16,7 @@ pub struct Report {
 impl Report {
     /// Begins a table.
     pub fn table(&mut self, title: &str, columns: &[&str]) {
-        println!("\n### {title}\n\n| {} |\n|{}|", columns.join(" | "), " --- |".repeat(columns.len()));
+        println!("\n### {title}\n\n| {} |\n|{}", columns.join(" | "), " --- |".repeat(columns.len()));
     }
 
     /// One row of the table.

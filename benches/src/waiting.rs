@@ -18,7 +18,7 @@ const PERIOD: Duration = Duration::from_millis(10);
 const WATCHED: Duration = Duration::from_secs(5);
 
 pub async fn run(report: &mut Report) -> Result<()> {
-    report.table("5,000 operations that wait at once, 100 ms latency", &["What", "Median of the runs"]);
+    report.table("5,000 operations that wait at once, 100 ms latency", &["What", "Value"]);
     let (mut bytes, mut p99, mut worst) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         let run = measured().await?;
@@ -26,7 +26,8 @@ pub async fn run(report: &mut Report) -> Result<()> {
         p99.push(run.p99);
         worst.push(run.worst);
     }
-    let (bytes, p99, worst) = (median(bytes), median(p99), median(worst));
+    // The first run counts for memory: the later ones find room that it left.
+    let (bytes, p99, worst) = (bytes[0], median(p99), median(worst));
     report.row(&["memory for each".to_owned(), format!("{:.1} KiB", bytes / 1024.0)]);
     report.row(&["lag of the event loop, 99 of 100 below".to_owned(), format!("{p99:.1} ms")]);
     report.row(&["the worst lag".to_owned(), format!("{worst:.1} ms")]);

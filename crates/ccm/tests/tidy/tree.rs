@@ -61,9 +61,12 @@ impl File {
         Some(name)
     }
 
-    /// Whether the whole file serves tests only.
+    /// Whether the whole file serves tests or benchmarks only.
     pub(crate) fn is_test(&self) -> bool {
-        self.owner() == Some("testkit") || self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
+        self.owner() == Some("testkit")
+            || self.path.starts_with("benches/")
+            || self.path.contains("/tests/")
+            || self.path.ends_with("/tests.rs")
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Setup {
     pub commits: bool,
     /// How long each answer takes.
     pub latency_ms: u64,
+    /// Whether it refuses nobody for making too much content.
+    pub lax: bool,
     /// Requests an hour of each actor.
     pub hourly: u64,
 }
@@ -104,6 +106,9 @@ pub async fn serve(arguments: &[String]) -> Result<()> {
     let fake = FakeGitHub::start(Arc::new(SystemClock)).await;
     let entrance = populate(&fake, &setup).await;
     fake.set_latency(Duration::from_millis(setup.latency_ms));
+    if setup.lax {
+        fake.lift_content_limits();
+    }
     println!("{}", serde_json::to_string(&entrance)?);
     let mut questions = BufReader::new(tokio::io::stdin()).lines();
     while let Some(question) = questions.next_line().await? {

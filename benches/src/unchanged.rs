@@ -30,6 +30,7 @@ pub async fn run(report: &mut Report) -> Result<()> {
         app: false,
         commits: true,
         latency_ms: 50,
+        lax: false,
         hourly: 100_000,
     };
     let mut server = Server::start(&setup).await?;

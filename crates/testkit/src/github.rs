@@ -179,6 +179,11 @@ impl FakeGitHub {
         self.hub.referee().demand_manners(gap);
     }
 
+    /// Refuses nobody for making too much content, as an enterprise server without limits; the referee still objects.
+    pub fn lift_content_limits(&self) {
+        self.hub.referee().free_content();
+    }
+
     /// How long every answer takes, unless its route is named in [`FakeGitHub::set_latency_of`]: in real time, or on the
     /// clock of [`FakeGitHub::in_virtual_time`].
     pub fn set_latency(&self, time: Duration) {

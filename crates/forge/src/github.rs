@@ -1,6 +1,6 @@
-//! GitHub (and GitHub Enterprise Server) over REST, with a token.
+//! GitHub (and GitHub Enterprise Server) over REST and GraphQL, with a token or as a GitHub App.
 //!
-//! **Definition.** [`GitHub`] is the [`Forge`] of an account on one server. It knows GitHub's JSON; nobody else does.
+//! **Definition.** [`GitHub`] is the [`Forge`] of the accounts of one credential on one server. It knows GitHub's JSON; nobody else does.
 //!
 //! **Wanted properties.** Fast and polite: unchanged things cost nothing, every published limit is kept with room to
 //! spare, nothing is created twice, the token leaves for one origin only and stands in no text.

@@ -186,10 +186,7 @@ async fn remote(common: &Common, config: &Config, name: &RepoName, since: Option
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let common = Common { data_dir: Some(PathBuf::from(folder.path())), ..common.clone() };
     let ctx = wire::context(&common, config, Vec::new()).await?;
-    let mirror = pipeline::discover::mirror(&ctx, name).await?;
-    let Some(head) = mirror.fetch().await?.head else { return Ok(Vec::new()) };
-    let tree = mirror.files(&head).await?;
-    pipeline::discover::todo::findings(&ctx, &mirror, name, &head, &tree).await
+    pipeline::discover::once(&ctx, name, |source| *source == Source::Todo).await
 }
 
 fn print(format: Format, tasks: &[Task]) -> Result<()> {

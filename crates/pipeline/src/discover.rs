@@ -1,34 +1,30 @@
 //! Discovery: which repositories there are, and what work is in them.
 //!
 //! **Definition.** [`watch`] keeps the list of repositories; [`scan`](fn@scan) looks at one and records what changed in the
-//! backlog. Each source is one file below this one and yields findings of one look.
+//! backlog. Each source is one file below this one; `look.rs` asks them.
 //!
 //! **Wanted properties.** Nothing is fetched when nothing moved; a repository that cannot be worked is parked with
 //! a reason and what mends it, and is tried again later and later; one bad repository holds up no other.
 
+mod look;
+pub mod source;
 pub mod todo;
+
+pub use look::{BadPolicy, Looked, once, policy, read_file};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use backlog::discovery::{Discovery, compare};
+use anyhow::Result;
 use backlog::event::{Actor, EventKind, NewEvent};
-use backlog::finding::{Finding, Source};
 use backlog::names::RepoName;
 use backlog::retry::backoff;
-use backlog::task::{Command, Task, TaskState};
-use backlog::time::Timestamp;
 use forge::{ForgeError, GitAccess, GitUse, Known, RepositoryView};
-use git::{Blob, GitError, Mirror, Tree};
-use store::{Commit, Repository, StoreError, TaskFilter};
+use git::{GitError, Mirror};
+use store::{Commit, Repository, TaskFilter};
 
-use crate::settings::{POLICY_PATH, RepositoryPolicy};
 use crate::{Context, sweep};
-
-/// The largest configuration or manifest file that is read, in bytes.
-const SMALL_FILE: u64 = 1 << 20;
 
 /// When a repository that nobody can work yet is looked at again unless something happens in it before.
 const LOOKED_AT_AGAIN: Duration = Duration::from_secs(3600);
@@ -226,30 +222,20 @@ async fn tell(ctx: &Arc<Context>, repository: &RepoName, kind: EventKind) -> Res
     Ok(())
 }
 
-/// What a look at a repository came to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Look {
-    /// It was read; this is its own policy.
-    Read(Box<RepositoryPolicy>),
-    /// It is not to be proposed to for now.
-    Parked,
-    /// A limit of the code host came in between, which ends then; nothing is known that was not known before.
-    Later(Timestamp),
-}
-
-/// Reconciler: looks at one repository and records what changed.
+/// Reconciler: looks at one repository and records what changed. `told` says that something happened there on the code
+/// host, so that what is asked there is asked again.
 ///
 /// # Errors
 /// When the store fails; what goes wrong with the repository itself parks it instead.
-pub async fn scan(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
+pub async fn scan(ctx: &Arc<Context>, repository: &Repository, told: bool) -> Result<Looked> {
     let name = &repository.name;
     if is_closed(repository) {
-        return Ok(Look::Parked);
+        return Ok(Looked::Parked);
     }
     let in_flight = metrics::gauge!("ccm_operations_in_flight", "operation" => "scan");
     in_flight.increment(1.0);
     let began = std::time::Instant::now();
-    let looked = look(ctx, repository).await;
+    let looked = look::look(ctx, repository, told).await;
     in_flight.decrement(1.0);
     let outcome = if looked.is_ok() { "ok" } else { "failed" };
     metrics::counter!("ccm_operations_total", "operation" => "scan", "outcome" => outcome).increment(1);
@@ -263,11 +249,11 @@ pub async fn scan(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
             });
             if let Some(until) = limited {
                 tracing::info!(repository = %name, %until, "reading waits for a limit of the code host");
-                return Ok(Look::Later(until));
+                return Ok(Looked::Later(until));
             }
             let reason = match why(ctx, name, &error).await {
                 // That is no fault of the repository; the code host's notices tell it.
-                Some(ForgeError::BadCredential(_)) => return Ok(Look::Later(ctx.now().plus(REFUSED_AGAIN))),
+                Some(ForgeError::BadCredential(_)) => return Ok(Looked::Later(ctx.now().plus(REFUSED_AGAIN))),
                 Some(said) => said.to_string(),
                 None => format!("{error:#}"),
             };
@@ -275,7 +261,7 @@ pub async fn scan(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
             let wait = backoff(failures, Duration::from_secs(60), Duration::from_secs(6 * 3600));
             tracing::warn!(repository = %name, failures, error = %reason, "a repository could not be read");
             park(ctx, Repository { failures, ..repository.clone() }, reason, Some(wait)).await?;
-            Ok(Look::Parked)
+            Ok(Looked::Parked)
         }
     }
 }
@@ -312,145 +298,4 @@ pub async fn remote(ctx: &Arc<Context>, name: &RepoName) -> Result<git::Remote> 
 pub(crate) fn reached(access: GitAccess) -> git::Remote {
     let auth = access.login.map(|(username, password)| git::RemoteAuth { username, password });
     git::Remote { url: access.url, auth }
-}
-
-async fn look(ctx: &Arc<Context>, repository: &Repository) -> Result<Look> {
-    let mirror = mirror(ctx, &repository.name).await?;
-    let fetched = mirror.fetch().await?;
-    let Some(head) = fetched.head else {
-        park(ctx, repository.clone(), "It has no commits yet. Push one.".to_owned(), Some(LOOKED_AT_AGAIN)).await?;
-        return Ok(Look::Parked);
-    };
-    let tree = mirror.files(&head).await?;
-    let policy = match policy(&mirror, &tree).await {
-        Err(error) if error.is::<BadPolicy>() => {
-            // The repository can be reached: what was begun there goes on, and a mended file is seen at the next look.
-            park(ctx, repository.clone(), error.to_string(), Some(LOOKED_AT_AGAIN)).await?;
-            return Ok(Look::Parked);
-        }
-        policy => policy?,
-    };
-    if policy.enabled == Some(false) {
-        let reason = format!("Its {POLICY_PATH} says `enabled = false`.");
-        park(ctx, repository.clone(), reason, Some(LOOKED_AT_AGAIN)).await?;
-        return Ok(Look::Parked);
-    }
-    let signature = format!("{head} {}", sources_signature(ctx, &policy));
-    if repository.scanned.as_deref() != Some(signature.as_str()) {
-        let mut found = 0;
-        if ctx.settings().sources.todo.enabled && policy.sources.todo != Some(false) {
-            let findings = todo::findings(ctx, &mirror, &repository.name, &head, &tree).await?;
-            found += findings.len() as u64;
-            record(ctx, &repository.name, &Source::Todo, findings).await?;
-        } else {
-            record(ctx, &repository.name, &Source::Todo, Vec::new()).await?;
-        }
-        tell(ctx, &repository.name, EventKind::Scanned { findings: found }).await?;
-    }
-    let healthy = Repository {
-        scanned: Some(signature),
-        scanned_at: Some(ctx.now()),
-        default_branch: Some(fetched.default_branch.to_string()),
-        // Whether the reason is gone shows when the work there goes on.
-        retry_at: None,
-        ..repository.clone()
-    };
-    ctx.store.put_repository(&healthy).await?;
-    Ok(Look::Read(Box::new(policy)))
-}
-
-/// What, besides the commit, decides what a scan yields.
-fn sources_signature(ctx: &Context, policy: &RepositoryPolicy) -> String {
-    let todo = &ctx.settings().sources.todo;
-    let enabled = todo.enabled && policy.sources.todo != Some(false);
-    let (tags, exclude, fences) = (todo.tags.join(","), todo.exclude.join(","), todo.markdown_fences);
-    format!("engine={} todo={enabled} tags={tags} exclude={exclude} fences={fences}", scan::ENGINE_VERSION)
-}
-
-/// A repository's own policy that is not valid; holds the finished sentence that says where.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadPolicy(String);
-
-/// The repository's own policy at a commit; the default where it has none.
-///
-/// # Errors
-/// [`BadPolicy`], and when git fails.
-pub async fn policy(mirror: &Mirror, tree: &Tree) -> Result<RepositoryPolicy> {
-    match read_file(mirror, tree, POLICY_PATH).await? {
-        Some(text) => Ok(RepositoryPolicy::parse(&text).map_err(BadPolicy)?),
-        None => Ok(RepositoryPolicy::default()),
-    }
-}
-
-/// A small text file of a tree; `None` when it is not there or larger than [`SMALL_FILE`].
-///
-/// # Errors
-/// When git fails.
-pub async fn read_file(mirror: &Mirror, tree: &Tree, path: &str) -> Result<Option<String>> {
-    let Some(file) = tree.files.iter().find(|file| file.path == path) else { return Ok(None) };
-    let mut text = None;
-    mirror
-        .read_blobs(std::slice::from_ref(&file.oid), SMALL_FILE, |_, blob| {
-            if let Blob::Content(bytes) = blob {
-                text = Some(String::from_utf8_lossy(&bytes).into_owned());
-            }
-        })
-        .await?;
-    Ok(text)
-}
-
-/// Records what one look at a source changes in the backlog.
-async fn record(ctx: &Arc<Context>, repository: &RepoName, source: &Source, findings: Vec<Finding>) -> Result<()> {
-    let filter = TaskFilter { repository: Some(repository.clone()), ..TaskFilter::default() };
-    for _ in 0..5 {
-        let known = ctx.store.tasks(&filter).await?;
-        let commit = recorded(ctx, &known, repository, source, findings.clone())?;
-        if commit.tasks.is_empty() {
-            return Ok(());
-        }
-        match ctx.store.commit(commit).await {
-            Ok(_) => return Ok(()),
-            Err(StoreError::Conflict(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    anyhow::bail!("the tasks of {repository} change all the time just now")
-}
-
-fn recorded(
-    ctx: &Context,
-    known: &[Task],
-    repository: &RepoName,
-    source: &Source,
-    findings: Vec<Finding>,
-) -> Result<Commit> {
-    let now = ctx.now();
-    let policy = ctx.settings().rank;
-    let by_id = |id| known.iter().find(|task| task.id == id).cloned().context("a task that was compared is known");
-    let mut commit = Commit::default();
-    for change in compare(known, source, findings) {
-        let (task, kind) = match change {
-            Discovery::New(finding) => (Task::of_finding(finding, now), Some(EventKind::Found)),
-            Discovery::Moved(id, finding) => (Task { finding: Some(finding), updated_at: now, ..by_id(id)? }, None),
-            Discovery::Vanished(id) => {
-                commit.drop_jobs.push(id.clone());
-                (by_id(id)?.apply(Command::Vanish, now)?, Some(EventKind::Obsolete))
-            }
-            Discovery::Returned(id, finding) => {
-                let old = by_id(id)?;
-                (
-                    Task { state: TaskState::Found, version: old.version, ..Task::of_finding(finding, now) },
-                    Some(EventKind::Found),
-                )
-            }
-        };
-        if let Some(kind) = kind {
-            let task = Some(task.id.clone());
-            commit.events.push(NewEvent { at: now, repository: repository.clone(), task, actor: Actor::Service, kind });
-        }
-        let score = backlog::rank::score(&task, &policy, now);
-        commit.tasks.push(Task { score, ..task });
-    }
-    Ok(commit)
 }

@@ -22,7 +22,7 @@ use store::{Repository, TaskFilter};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::discover::Look;
+use crate::discover::Looked;
 use crate::settings::{Limits, RepositoryPolicy};
 use crate::{Context, Nudge, approve, discover, follow_up, housekeep, news, propose, rank, sweep};
 
@@ -195,18 +195,18 @@ impl Driver {
         self.again.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.done(&poll(name), ctx.now());
         let mut read = false;
-        if asked == Nudge::Code {
+        if asked >= Nudge::Code {
             self.done(&look(name), ctx.now());
-            match discover::scan(ctx, repository).await {
-                Ok(Look::Read(policy)) => {
+            match discover::scan(ctx, repository, asked == Nudge::All).await {
+                Ok(Looked::Read(policy)) => {
                     read = true;
                     self.remember(name, Some(*policy));
                     log("maintain", Some(name), housekeep::maintain(ctx, name).await);
                 }
-                Ok(Look::Parked) => self.remember(name, None),
-                Ok(Look::Later(until)) => self.look_again(name, until, Nudge::Code),
+                Ok(Looked::Parked) => self.remember(name, None),
+                Ok(Looked::Later(until)) => self.look_again(name, until, asked),
                 Err(error) => {
-                    self.look_again(name, retry, Nudge::Code);
+                    self.look_again(name, retry, asked);
                     log("scan", Some(name), Err(error));
                 }
             }
@@ -239,7 +239,7 @@ impl Driver {
         let again = self.again.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied();
         let again = again.filter(|(at, _)| *at <= now).map(|(_, nudge)| nudge);
         if self.last(&look(name)).is_none() || repository.retry_at.is_some_and(|at| at <= now) {
-            return Some(Nudge::Code);
+            return Some(Nudge::All);
         }
         // Only what looks at everything looks there, in case the work that was begun can be ended.
         if discover::is_closed(repository) {

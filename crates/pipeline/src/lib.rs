@@ -267,6 +267,8 @@ pub enum Nudge {
     Work,
     /// Its code too.
     Code,
+    /// Everything, also what the code host alone knows: something happened there.
+    All,
 }
 
 impl Nudges {
@@ -278,6 +280,11 @@ impl Nudges {
     /// As [`Nudges::ask`], and for its code too.
     pub fn ask_for_code(&self, repository: &RepoName) {
         self.ask_for(repository, Nudge::Code);
+    }
+
+    /// As [`Nudges::ask_for_code`], and for what the code host alone knows.
+    pub fn ask_for_all(&self, repository: &RepoName) {
+        self.ask_for(repository, Nudge::All);
     }
 
     fn ask_for(&self, repository: &RepoName, nudge: Nudge) {

@@ -98,7 +98,7 @@ async fn ask(ctx: &Arc<Context>, forge: &Arc<dyn Forge>, here: &[&Repository], m
         match change {
             Change::Nothing => {}
             Change::Something(mark) => {
-                ctx.nudges.ask_for_code(&name);
+                ctx.nudges.ask_for_all(&name);
                 marks.insert(name, mark);
             }
             Change::Unasked => unasked.push(name),

@@ -56,6 +56,22 @@ impl Language {
         Self::of_name(&name, first_bytes).or_else(|| of_shebang(first_bytes))
     }
 
+    /// The part of a file's name that [`Self::of`] goes by: files of the same class and the same bytes are in the same
+    /// language.
+    pub(crate) fn class(path: &str) -> String {
+        let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+        if BY_FILE_NAME.contains_key(name.as_str()) {
+            return name;
+        }
+        let Some((stem, extension)) = name.rsplit_once('.') else { return String::new() };
+        let named = matches!(stem, "dockerfile" | "containerfile" | "makefile");
+        let known = BY_EXTENSION.contains_key(extension) && !named;
+        if known || !(named || TEMPLATE_SUFFIXES.contains(&extension)) {
+            return format!(".{extension}");
+        }
+        if named { name } else { format!("{}.{extension}", Self::class(stem)) }
+    }
+
     /// Every language of the table.
     pub fn all() -> impl Iterator<Item = &'static Self> {
         LANGUAGES.iter()

@@ -238,6 +238,24 @@ impl Selection {
         Ok(Self { attributes: Attributes::default(), excluded })
     }
 
+    /// As [`Selection::excluding`], in place of what was left out so far.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn without(self, patterns: &[String]) -> Result<Self, InvalidPattern> {
+        Ok(Self { attributes: self.attributes, ..Self::excluding(patterns)? })
+    }
+
+    /// Files of the same class and the same bytes hold the same, wherever they are: what their name says of the
+    /// language, and what `.gitattributes` says of them.
+    #[must_use]
+    pub fn class(&self, path: &str) -> String {
+        let Attributed { generated, vendored } = self.attributes.of(path);
+        let said = |flag: Option<bool>| flag.map_or("", |flag| if flag { "+" } else { "-" });
+        format!("{} {}g{}v", Language::class(path), said(generated), said(vendored))
+    }
+
     /// Takes up the `.gitattributes` file at `path` (from the repository's root, with `/`). Only `linguist-generated`
     /// and `linguist-vendored` count.
     pub fn attributes(&mut self, path: &str, bytes: &[u8]) {

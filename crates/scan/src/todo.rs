@@ -149,7 +149,7 @@ fn is_tag(tag: &str) -> bool {
 }
 
 /// One request for work in a comment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Todo {
     /// The tag, as the options write it.
     pub kind: String,

@@ -191,7 +191,7 @@ async fn a_proposal_that_is_refused_holds_up_no_other() {
     t.github.commit("me/app", "Much to do", &[("many.py", &many)]).await;
     discover::watch(&t.ctx).await.unwrap();
     let repository = t.ctx.store.repositories().await.unwrap().remove(0);
-    discover::scan(&t.ctx, &repository).await.unwrap();
+    discover::scan(&t.ctx, &repository, true).await.unwrap();
     t.github.fail(Fault::status(422, "Validation Failed").on("POST /repos/{owner}/{repo}/issues"));
     propose::propose_next(&t.ctx, &app(), &RepositoryPolicy::default()).await.unwrap_err();
     assert_eq!((t.tasks().await.len(), t.github.issues().len()), (4, 3));

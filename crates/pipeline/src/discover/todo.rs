@@ -3,104 +3,88 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Result;
-use backlog::finding::Finding;
-use backlog::names::{CommitId, RepoName, TaskId};
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use backlog::finding::{self, Finding};
+use backlog::names::TaskId;
 use backlog::task::Task;
 use futures::StreamExt as _;
-use git::{Blob, Mirror, Tree, TreeFile};
 use scan::{FileTodos, Selection, TodoOptions};
 use store::TaskFilter;
 
-use crate::Context;
+use super::source::{Look, Moves, Reader, Source};
+use crate::settings::{RepositoryPolicy, Sources};
 
-/// How many files are handed to the scanning threads at once.
-const BATCH: usize = 256;
 /// How many new findings of one look are given author and age; the others stay without.
 const BLAMED: usize = 1_000;
 /// How many blames run at once.
 const BLAMES: usize = 4;
 
-/// The largest `.gitattributes` that is read, in bytes, and how many of them.
-const ATTRIBUTES_BYTES: u64 = 64 << 10;
-const ATTRIBUTES: usize = 1_000;
+/// See the module.
+pub struct Todo;
 
-/// The comments that ask for work at `commit`, new ones with author and age from blame.
-///
-/// # Errors
-/// When git fails.
-pub async fn findings(
-    ctx: &Arc<Context>,
-    mirror: &Mirror,
-    repository: &RepoName,
-    commit: &CommitId,
-    tree: &Tree,
-) -> Result<Vec<Finding>> {
-    let todo = &ctx.settings().sources.todo;
-    let options = Arc::new(TodoOptions::new(todo.tags.clone())?.with_markdown_fences(todo.markdown_fences));
-    let selection = Arc::new(selection(mirror, tree, &todo.exclude).await?);
-    let mut found = Vec::new();
-    let wanted: Vec<&TreeFile> =
-        tree.files.iter().filter(|file| selection.skip_unread(&file.path, file.size).is_none()).collect();
-    for batch in wanted.chunks(BATCH) {
-        let oids: Vec<String> = batch.iter().map(|file| file.oid.clone()).collect();
-        let mut read = Vec::with_capacity(batch.len());
-        mirror
-            .read_blobs(&oids, scan::MAX_FILE_BYTES, |index, blob| {
-                if let Blob::Content(bytes) = blob {
-                    read.push((batch[index].path.clone(), bytes));
-                }
-            })
-            .await?;
-        let (selection, options) = (selection.clone(), options.clone());
-        found.extend(ctx.on_cpu(move || read_batch(&read, &selection, &options)).await?);
+#[async_trait]
+impl Source for Todo {
+    fn name(&self) -> finding::Source {
+        finding::Source::Todo
     }
-    let mut findings = scan::findings(repository, Some(commit), found);
-    blame(ctx, mirror, commit, repository, &mut findings).await?;
-    Ok(findings)
+
+    fn is_on(&self, settings: &Sources, policy: &RepositoryPolicy) -> bool {
+        settings.todo.enabled && policy.sources.todo != Some(false)
+    }
+
+    fn moves(&self) -> Moves {
+        Moves { with_code: true, ..Moves::default() }
+    }
+
+    fn signature(&self, settings: &Sources) -> String {
+        let todo = &settings.todo;
+        let (tags, exclude, fences) = (todo.tags.join(","), todo.exclude.join(","), todo.markdown_fences);
+        format!("engine={} tags={tags} exclude={exclude} fences={fences}", scan::ENGINE_VERSION)
+    }
+
+    fn reader(&self, settings: &Sources, selection: &Selection) -> Result<Option<Arc<dyn Reader>>> {
+        let todo = &settings.todo;
+        let options = TodoOptions::new(todo.tags.clone())?.with_markdown_fences(todo.markdown_fences);
+        Ok(Some(Arc::new(Comments { selection: selection.clone().without(&todo.exclude)?, options })))
+    }
+
+    async fn findings(&self, look: &Look<'_>) -> Result<Vec<Finding>> {
+        let mut found = Vec::with_capacity(look.kept.len());
+        for (path, kept) in &look.kept {
+            let todos = serde_json::from_str(kept).context("what was kept of a file cannot be read")?;
+            found.push(FileTodos { path: path.clone(), todos });
+        }
+        let mut findings = scan::findings(look.repository, Some(look.commit), found);
+        blame(look, &mut findings).await?;
+        Ok(findings)
+    }
 }
 
-/// Which files are read: what the settings and the tree's own `.gitattributes` say.
-async fn selection(mirror: &Mirror, tree: &Tree, exclude: &[String]) -> Result<Selection> {
-    let mut selection = Selection::excluding(exclude)?;
-    let is_attributes = |file: &&TreeFile| file.path.rsplit('/').next() == Some(".gitattributes");
-    let files: Vec<&TreeFile> = tree.files.iter().filter(is_attributes).take(ATTRIBUTES).collect();
-    if files.is_empty() {
-        return Ok(selection);
-    }
-    let oids: Vec<String> = files.iter().map(|file| file.oid.clone()).collect();
-    mirror
-        .read_blobs(&oids, ATTRIBUTES_BYTES, |index, blob| {
-            if let Blob::Content(bytes) = blob {
-                selection.attributes(&files[index].path, &bytes);
-            }
-        })
-        .await?;
-    Ok(selection)
+/// Reads the comments of a file.
+struct Comments {
+    selection: Selection,
+    options: TodoOptions,
 }
 
-fn read_batch(files: &[(String, Vec<u8>)], selection: &Selection, options: &TodoOptions) -> Vec<FileTodos> {
-    use rayon::prelude::*;
-    let todos = |(path, bytes): &(String, Vec<u8>)| {
-        let todos = selection.todos(path, bytes, options).unwrap_or_default();
-        (!todos.is_empty()).then(|| FileTodos { path: path.clone(), todos })
-    };
-    files.par_iter().filter_map(todos).collect()
+impl Reader for Comments {
+    fn wants(&self, path: &str, size: u64) -> Option<String> {
+        self.selection.skip_unread(path, size).is_none().then(|| self.selection.class(path))
+    }
+
+    fn read(&self, path: &str, bytes: &[u8]) -> Option<String> {
+        let todos = self.selection.todos(path, bytes, &self.options).ok()?;
+        if todos.is_empty() { None } else { serde_json::to_string(&todos).ok() }
+    }
 }
 
 /// Adds author and age to findings that no task knows yet. What blame cannot say stays unknown: it is a help, not a
 /// condition.
-async fn blame(
-    ctx: &Arc<Context>,
-    mirror: &Mirror,
-    commit: &CommitId,
-    repository: &RepoName,
-    findings: &mut [Finding],
-) -> Result<()> {
-    let now = ctx.now();
-    let filter = TaskFilter { repository: Some(repository.clone()), ..TaskFilter::default() };
+async fn blame(look: &Look<'_>, findings: &mut [Finding]) -> Result<()> {
+    let (now, mirror, commit) = (look.ctx.now(), look.mirror, look.commit);
+    let filter = TaskFilter { repository: Some(look.repository.clone()), ..TaskFilter::default() };
     let known: BTreeMap<TaskId, Task> =
-        ctx.store.tasks(&filter).await?.into_iter().map(|task| (task.id.clone(), task)).collect();
+        look.ctx.store.tasks(&filter).await?.into_iter().map(|task| (task.id.clone(), task)).collect();
     let mut fresh = Vec::new();
     for finding in findings {
         match known.get(&finding.task_id()).and_then(|task| task.finding.as_ref()) {

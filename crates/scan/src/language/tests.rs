@@ -29,6 +29,22 @@ fn the_name_or_the_first_line_tells_the_language(#[case] path: &str, #[case] hea
 }
 
 #[test]
+fn files_of_one_class_are_in_one_language() {
+    let names = ["a.rs", "b.rs", "Makefile", "Makefile.am", "x.h.in", "y.h.in", "z.h", "a.in", "tool", "other", "a.ts"];
+    let heads = ["", "<?xml?>", "#!/bin/sh\n", "% a script", "#import <A.h>"];
+    for (one, other) in names.iter().flat_map(|one| names.map(|other| (*one, other))) {
+        if Language::class(one) == Language::class(&format!("folder.h/{other}")) {
+            for head in heads {
+                let name = |path| Language::of(path, head.as_bytes()).map(|language| language.name);
+                assert_eq!(name(one), name(other), "{one} {other} {head}");
+            }
+        }
+    }
+    assert_eq!(Language::class("src/a.rs"), Language::class("lib/B.rs"));
+    assert_ne!(Language::class("a.h.in"), Language::class("a.in"));
+}
+
+#[test]
 fn every_name_on_disk_belongs_to_one_language() {
     let (mut extensions, mut names) = (HashSet::new(), HashSet::new());
     for language in Language::all() {

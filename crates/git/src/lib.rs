@@ -1,8 +1,9 @@
 //! Mirrors: change detection, blobs, checkouts, pushes, through the git program.
 //!
 //! *Definition.* A [`Mirror`] is a bare repository that follows one [`Remote`]; a [`Checkout`] is a disposable clone in
-//! which an agent works; a [`LocalRepository`] is a developer's own folder. All of them talk to the `git` program; only the
-//! question where a remote's branches are goes out by itself.
+//! which an agent works; a [`Glance`] is what looks read a remote through, without history and with few blobs; a
+//! [`LocalRepository`] is a developer's own folder. All of them talk to the `git` program; only the question where a
+//! remote's branches are goes out by itself.
 //!
 //! *Wanted properties.*
 //! - A secret reaches git only through an environment variable: never an argument, a file, a URL or an error.
@@ -11,7 +12,8 @@
 //! - Every call is safe to repeat, also after a crash between any two of its steps.
 //!
 //! *Design.* `process` starts git (environment, deadline, bounds); `error` says what went wrong as a branch that callers
-//! take; `ls_refs` asks what moved; `mirror`, `read` and `push` are the three sides of a [`Mirror`]; `checkout` and `local` are the work trees.
+//! take; `ls_refs` asks what moved; `mirror`, `read` and `push` are the three sides of a [`Mirror`]; `glance` is the small one
+//! beside it; `checkout` and `local` are the work trees.
 //!
 //! *Known races.* A mirror's folder belongs to one service process: two would meet at git's own lock files and one
 //! would fail; accepted, since data folders are not shared. A branch may move between asking for it and fetching it:
@@ -20,6 +22,7 @@
 
 mod checkout;
 mod error;
+mod glance;
 mod local;
 mod ls_refs;
 mod mirror;
@@ -34,6 +37,7 @@ mod testing;
 
 pub use checkout::{Author, Checkout};
 pub use error::{GitError, Rejection};
+pub use glance::Glance;
 pub use local::{LocalRepository, MergeOutcome};
 pub use ls_refs::RemoteHead;
 pub use mirror::{Fetched, Mirror};

@@ -14,6 +14,7 @@ use backlog::names::{BranchName, CommitId};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::GitError;
+use crate::glance::FETCH_BYTES;
 use crate::process::{Call, Git, Writing};
 use crate::remote::Remote;
 use crate::remove::{io_error, remove_stale_locks};
@@ -30,7 +31,18 @@ pub struct Mirror {
     pub(crate) dir: Arc<PathBuf>,
     pub(crate) remote: Arc<Remote>,
     writing: Writing,
-    depth: Option<u32>,
+    pub(crate) extent: Extent,
+    /// The most bytes that one fetch into a glance brings.
+    pub(crate) fetch_bytes: u64,
+}
+
+/// How much of a remote's objects is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of the branches that were fetched.
+    Whole,
+    /// The trees of the default branch's commit, and the blobs that were asked for. See [`crate::Glance`].
+    Partial,
 }
 
 /// What a fetch found.
@@ -48,6 +60,10 @@ impl Git {
     /// The mirror of `remote` in the folder `dir`, created when it is missing. Cheap enough for every job, so that each
     /// gets a fresh login. Remotes with SHA-256 object ids are not supported. Errors: [`GitError::InvalidRemote`], [`GitError::Io`].
     pub async fn open_mirror(&self, dir: PathBuf, remote: Remote) -> Result<Mirror, GitError> {
+        self.open(dir, remote, Extent::Whole).await
+    }
+
+    pub(crate) async fn open(&self, dir: PathBuf, remote: Remote, extent: Extent) -> Result<Mirror, GitError> {
         let remote = remote.validated()?;
         tokio::fs::create_dir_all(&dir).await.map_err(io_error(&dir))?;
         let dir = tokio::fs::canonicalize(&dir).await.map_err(io_error(&dir))?;
@@ -60,18 +76,18 @@ impl Git {
                 self.call(init).arg(&dir).ok().await?;
             }
         }
-        Ok(Mirror { git: self.clone(), dir: Arc::new(dir), remote: Arc::new(remote), writing, depth: None })
+        Ok(Mirror {
+            git: self.clone(),
+            dir: Arc::new(dir),
+            remote: Arc::new(remote),
+            writing,
+            extent,
+            fetch_bytes: FETCH_BYTES,
+        })
     }
 }
 
 impl Mirror {
-    /// Fetches only the last `commits` (at least 1) of a branch. Saves disk; ancestry questions lose their meaning.
-    #[must_use]
-    pub fn with_depth(mut self, commits: u32) -> Self {
-        self.depth = Some(commits.max(1));
-        self
-    }
-
     /// The mirror's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -210,14 +226,17 @@ impl Mirror {
 
     /// Fetches one branch by its name: by a bare commit id, servers would negotiate nothing and send everything.
     async fn fetch_ref(&self, branch: &BranchName, into: &str) -> Result<(), GitError> {
-        let mut call = self
-            .call(["fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance"])
-            .remote(&self.remote);
-        if let Some(depth) = self.depth {
-            call = call.arg(format!("--depth={depth}"));
+        let refspec = format!("+refs/heads/{branch}:{into}");
+        match self.extent {
+            Extent::Whole => self.fetch_call().arg("--").arg(&self.remote.url).arg(refspec).ok().await.map(drop),
+            Extent::Partial => self.fetch_trees(&refspec).await,
         }
-        call.arg("--").arg(&self.remote.url).arg(format!("+refs/heads/{branch}:{into}")).ok().await?;
-        Ok(())
+    }
+
+    /// `git fetch` without anything that would go beyond what is asked for.
+    pub(crate) fn fetch_call(&self) -> Call {
+        self.call(["fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-auto-maintenance"])
+            .remote(&self.remote)
     }
 
     /// Deletes the tracked refs, all but `keep`.

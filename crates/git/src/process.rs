@@ -47,6 +47,9 @@ const STDERR_BUFFER: usize = 16 * 1024;
 const STDERR_SHOWN: usize = 4 * 1024;
 const COMMAND_SHOWN: usize = 300;
 
+/// How git tells that one of its programs met the bound on files (`SIGXFSZ`).
+const FILE_TOO_LARGE: &str = "died of signal 25";
+
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
@@ -173,6 +176,7 @@ impl Git {
             secrets: Vec::new(),
             remote: None,
             deadline: self.0.deadlines.local,
+            file_bytes: None,
             users_settings: false,
         }
     }
@@ -189,6 +193,8 @@ pub(crate) struct Call {
     secrets: Vec<String>,
     remote: Option<Remote>,
     deadline: Duration,
+    /// The most bytes of one file that the program may write.
+    file_bytes: Option<u64>,
     users_settings: bool,
 }
 
@@ -262,6 +268,12 @@ impl Call {
     /// May take as long as a network call.
     pub(crate) fn bulk(mut self) -> Self {
         self.deadline = self.git.0.deadlines.network;
+        self
+    }
+
+    /// Writes no file, so no pack either, of more than `bytes`.
+    pub(crate) fn at_most(mut self, bytes: u64) -> Self {
+        self.file_bytes = Some(bytes);
         self
     }
 
@@ -364,6 +376,9 @@ impl Call {
         let command = self.shown();
         let mut child = self.spawn(!stdin.is_empty())?;
         let mut group = Group::of(&child);
+        if let Some(bytes) = self.file_bytes {
+            group.limit_files(bytes);
+        }
         let (input, output, complaints) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let talk = async {
             let drain = async {
@@ -389,6 +404,9 @@ impl Call {
         tracing::trace!(command, code = status.code(), "git ended");
         let ended =
             Ended { code: status.code(), stderr, stopped, command, remote: self.remote.map(|remote| remote.url) };
+        if let Some(bytes) = self.file_bytes.filter(|_| ended.stderr.contains(FILE_TOO_LARGE)) {
+            return Err(GitError::TooLarge { what: "what one fetch brings", limit: format!("{bytes} bytes") });
+        }
         if let Some(turn) = turn {
             turn.ended(ended.error().as_ref());
         }

@@ -7,7 +7,7 @@ use backlog::time::Timestamp;
 
 use crate::checkout::Author;
 use crate::error::GitError;
-use crate::mirror::Mirror;
+use crate::mirror::{Extent, Mirror};
 use crate::process::Call;
 
 mod blobs;
@@ -38,7 +38,7 @@ pub struct TreeFile {
     pub path: String,
     /// The blob's object id, for [`Mirror::read_blobs`].
     pub oid: String,
-    /// Its size in bytes.
+    /// Its size in bytes; 0 when that is not known, because the blob is not here yet ([`crate::Glance`]).
     pub size: u64,
     /// Octal: 0o100644, 0o100755 (executable) or 0o120000 (symbolic link).
     pub mode: u32,
@@ -103,7 +103,13 @@ impl Mirror {
     /// All files of `commit` with their sizes. Error: [`GitError::UnknownCommit`].
     pub async fn files(&self, commit: &CommitId) -> Result<Tree, GitError> {
         let mut tree = Tree { files: Vec::new(), truncated: false };
-        let call = self.call(["ls-tree", "-r", "-l", "-z", "--full-tree", commit.as_str()]).bulk();
+        let sizes = match self.extent {
+            Extent::Whole => Some("-l"),
+            // git would look for every missing blob twice.
+            Extent::Partial => None,
+        };
+        let args = ["ls-tree", "-r", "-z", "--full-tree"].into_iter().chain(sizes);
+        let call = self.call(args).arg(commit.as_str()).bulk();
         call.records(&mut |record| {
             if let Some(file) = tree_file(record) {
                 if tree.files.len() == MAX_FILES {
@@ -216,17 +222,17 @@ fn diff_file(record: &str) -> Option<DiffFile> {
     Some(DiffFile { path: path.to_owned(), added: count(added), removed: count(removed), binary: added == "-" })
 }
 
-/// Reads `<mode> SP <type> SP <oid> SP <size> TAB <path>`; `None` for submodules.
+/// Reads `<mode> SP <type> SP <oid> [SP <size>] TAB <path>`; `None` for submodules.
 fn tree_file(record: &[u8]) -> Option<TreeFile> {
     let tab = record.iter().position(|byte| *byte == b'\t')?;
     let header = std::str::from_utf8(&record[..tab]).ok()?;
     let mut fields = header.split_ascii_whitespace();
-    let (mode, kind, oid, size) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (mode, kind, oid) = (fields.next()?, fields.next()?, fields.next()?);
     (kind == "blob").then_some(())?;
     Some(TreeFile {
         path: String::from_utf8_lossy(&record[tab + 1..]).into_owned(),
         oid: oid.to_owned(),
-        size: size.parse().ok()?,
+        size: fields.next().map_or(Some(0), |size| size.parse().ok())?,
         mode: u32::from_str_radix(mode, 8).ok()?,
     })
 }

@@ -50,6 +50,11 @@ impl Remote {
         }
     }
 
+    /// Whether it is reached over the network, and is no folder of this machine.
+    pub(crate) fn is_on_the_network(&self) -> bool {
+        ["https://", "http://"].iter().any(|scheme| self.url.starts_with(scheme))
+    }
+
     /// The value of the `Authorization` header, if there is a login.
     pub(crate) fn authorization(&self) -> Option<String> {
         self.auth.as_ref().map(|auth| format!("Basic {}", auth.encoded()))

@@ -129,6 +129,31 @@ async fn f60_among_20_000_refs_one_small_request_finds_the_head() {
 }
 
 #[tokio::test]
+async fn f60_200_000_refs_cost_no_more_than_one() {
+    let (github, git, remote) = github().await;
+    let (dir, head) = (github.git_dir("me/app"), github.branch("me/app", "main").unwrap());
+    let refs: String = (0..200_000).map(|n| format!("{head} refs/heads/b{n:06}\n")).collect();
+    let packed = format!("# pack-refs with: peeled fully-peeled sorted \n{refs}{head} refs/heads/main\n");
+    fs::write(dir.join("packed-refs"), packed).unwrap();
+    let (url, seen) = relay(github.url().to_owned()).await;
+    let through = Remote { url: format!("{url}/me/app.git"), ..remote };
+    let temp = tempfile::tempdir().unwrap();
+    let glance = git.open_glance(temp.path().join("glance"), temp.path().join("mirror"), through).await.unwrap();
+    assert_eq!(glance.fetch().await.unwrap().head, Some(head.parse().unwrap()));
+    let bytes: usize = seen.lock().unwrap().iter().flatten().map(Vec::len).sum();
+    assert!(bytes < 8_000, "{bytes} bytes both ways");
+}
+
+#[tokio::test]
+async fn f60_a_list_of_200_000_refs_that_nobody_asked_for_is_refused() {
+    let line = format!("{OID} refs/heads/branch-with-a-name\n");
+    let flood = format!("{:04x}{line}", line.len() + 4).repeat(200_000);
+    let url = server(move |_| http("200 OK", format!("{flood}0000").as_bytes())).await;
+    let refused = Git::new("git".into()).remote_head(Remote::public(url)).await;
+    assert!(matches!(refused, Err(GitError::TooLarge { .. })), "{:?}", refused.map(|_| ()));
+}
+
+#[tokio::test]
 async fn r23_at_most_eight_questions_at_one_host() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let barrier = Arc::new(Barrier::new(AT_ONCE));

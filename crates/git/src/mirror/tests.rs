@@ -115,20 +115,6 @@ async fn other_branches_are_asked_for_by_name() {
 }
 
 #[tokio::test]
-async fn a_shallow_mirror_has_only_the_last_commits() {
-    let world = World::new().await;
-    let first = world.upstream.commit(&[("a", "1")]).await;
-    let second = world.upstream.commit(&[("a", "2")]).await;
-    let mirror = world.mirror().await.with_depth(1);
-    assert_eq!(mirror.fetch().await.unwrap().head, Some(second.clone()));
-    assert!(!mirror.contains(&first).await.unwrap());
-    let unknown = mirror.is_ancestor(&first, &second).await;
-    assert!(matches!(unknown, Err(GitError::UnknownCommit { .. })), "{unknown:?}");
-    let checkout = mirror.checkout(&world.path("checkout"), &second, &branch("x")).await.unwrap();
-    assert_eq!(fs::read_to_string(checkout.dir().join("a")).unwrap(), "2");
-}
-
-#[tokio::test]
 async fn what_is_no_repository_is_not_found() {
     let world = World::new().await;
     let remote = Remote::public(world.path("nothing").to_str().unwrap());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid};
 use tokio::process::Child;
 
 /// How long a group may tidy up after its deadline.
@@ -18,6 +18,15 @@ impl Group {
     pub(super) fn of(child: &Child) -> Self {
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Self { leader, finished: false }
+    }
+
+    /// Bounds the files that the group writes. The leader hands it down to what it starts, which is what writes: it has
+    /// to hear from a server first.
+    pub(super) fn limit_files(&self, bytes: u64) {
+        if let Some(leader) = self.leader {
+            // Fails only when the leader is gone already.
+            let _ = prlimit(Some(leader), Resource::Fsize, Rlimit { current: Some(bytes), maximum: Some(bytes) });
+        }
     }
 
     pub(super) fn signal(&self, signal: Signal) {

@@ -28,8 +28,7 @@ impl Mirror {
     ) -> Result<(), GitError> {
         let mut named = Vec::with_capacity(oids.len());
         for (place, oid) in oids.iter().enumerate() {
-            // Anything else could be read as a revision, or as several lines.
-            if oid.bytes().all(|b| b.is_ascii_hexdigit()) && matches!(oid.len(), 40 | 64) {
+            if is_oid(oid) {
                 named.push(place);
             } else {
                 each(place, Blob::Missing);
@@ -57,6 +56,19 @@ impl Mirror {
             (Some(0), Some(_)) => Err(ended.garbled("fewer blobs than asked for")),
             _ => Err(ended.into_error()),
         }
+    }
+
+    /// Those of `oids` that are no objects here, each once.
+    pub(crate) async fn missing(&self, oids: &[String]) -> Result<Vec<String>, GitError> {
+        let mut missing = std::collections::BTreeSet::new();
+        let places: Vec<usize> = (0..oids.len()).filter(|place| is_oid(&oids[*place])).collect();
+        self.small_blobs(oids, &places, u64::MAX, &mut |place, blob| {
+            if blob == Blob::Missing {
+                missing.insert(oids[place].clone());
+            }
+        })
+        .await?;
+        Ok(missing.into_iter().collect())
     }
 
     /// The places of those blobs that are here and small enough; tells `each` about the others.
@@ -99,6 +111,11 @@ impl Mirror {
             _ => Err(ended.into_error()),
         }
     }
+}
+
+/// Anything else could be read as a revision, or as several lines.
+fn is_oid(oid: &str) -> bool {
+    oid.bytes().all(|b| b.is_ascii_hexdigit()) && matches!(oid.len(), 40 | 64)
 }
 
 fn lines(oids: &[String], places: &[usize]) -> Vec<u8> {

@@ -16,6 +16,8 @@ pub const ENGINE_VERSION: u32 = 3;
 mod findings;
 mod language;
 mod lexer;
+pub mod manifest;
+pub mod sarif;
 mod skip;
 mod todo;
 

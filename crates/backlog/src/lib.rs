@@ -8,7 +8,8 @@
 //!
 //! **Design.** [`names`] identify things, [`finding`]s are what discovery sees and
 //! [`discovery`] compares with what is known, [`task`] holds the states and
-//! their checked transitions, [`rank`] orders them, [`verdict`] and [`review`] judge runs and pull requests,
+//! their checked transitions, [`rank`] orders them, [`room`] and [`quiet`] say how many are shown to people and when,
+//! [`verdict`] and [`review`] judge runs and pull requests,
 //! [`retry`] says when to try again, [`intent`] is a write to a code host before it is sent, [`delivery`] is what a code
 //! host says has happened, [`event`] is the line of a timeline.
 
@@ -19,9 +20,11 @@ pub mod event;
 pub mod finding;
 pub mod intent;
 pub mod names;
+pub mod quiet;
 pub mod rank;
 pub mod retry;
 pub mod review;
+pub mod room;
 pub mod run;
 #[cfg(test)]
 mod sample;

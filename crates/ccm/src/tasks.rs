@@ -87,7 +87,7 @@ async fn list(common: &Common, ctx: &Context, state: Option<&str>, repo: Option<
         None => Stage::ALL.into_iter().filter(|stage| !matches!(stage, Stage::Obsolete | Stage::Rejected)).collect(),
     };
     let repository = repo.map(str::parse).transpose().map_err(|error| ConfigError(format!("--repo: {error}")))?;
-    let tasks = ctx.store.tasks(&TaskFilter { stages, repository, limit, search: None }).await?;
+    let tasks = ctx.store.tasks(&TaskFilter { stages, repository, limit, ..TaskFilter::default() }).await?;
     if common.json {
         return output::json(&tasks);
     }

@@ -214,10 +214,13 @@ impl Driver {
         // Also beside a manager repository: older proposals may be in the repository itself.
         let mut steps = vec![("read decisions", approve::read_decisions(ctx, name).await)];
         steps.push(("follow up", follow_up::follow_up(ctx, name).await));
+        let quiet = |done: Result<Option<Timestamp>>| {
+            done.map(|until| until.into_iter().for_each(|until| self.look_again(name, until, Nudge::Work)))
+        };
         if let Some(policy) = self.policy(name) {
-            steps.push(("propose", propose::propose_next(ctx, name, &policy).await));
+            steps.push(("propose", quiet(propose::propose_next(ctx, name, &policy).await)));
         }
-        steps.push(("reflect", propose::reflect(ctx, name).await));
+        steps.push(("reflect", quiet(propose::reflect(ctx, name).await)));
         let refusal = steps.iter().find_map(|(_, done)| match done.as_ref().err()?.downcast_ref()? {
             ForgeError::Denied { what, why } => Some((what.clone(), why.clone())),
             _ => None,

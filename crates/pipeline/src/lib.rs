@@ -66,6 +66,8 @@ pub struct Context {
     pub live: Live,
     /// Wakes reconcilers before their time.
     pub nudges: Nudges,
+    /// What proposing remembers.
+    pub proposing: propose::Proposing,
     /// Wakes workers when a job was queued.
     pub work: Notify,
     /// Where code is read: CPU work never runs on the event loop.
@@ -113,6 +115,7 @@ impl Context {
             worker,
             live: Live::default(),
             nudges: Nudges::default(),
+            proposing: propose::Proposing::default(),
             work: Notify::new(),
             cpu,
             settings: RwLock::new(Arc::new(settings)),

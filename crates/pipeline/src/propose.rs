@@ -3,55 +3,106 @@
 //! **Definition.** [`propose_next`] fills a repository's free slots with its best tasks; [`reflect`] brings each
 //! proposal's issue in line with where its task stands now.
 //!
-//! **Wanted properties.** Never more open proposals than the cap; never a second issue for a task; a closed
-//! proposal stays closed; an issue is closed with a word when its work is gone.
+//! **Wanted properties.** Never more open proposals than the caps allow; nothing that nobody asked for is written in
+//! quiet hours; never a second issue for a task; a closed proposal stays closed; an issue is closed with a word when its
+//! work is gone; whoever asks why nothing more is proposed is told ([`Proposing::waits`]).
 //!
 //! **Known races.** *A crash between creating the issue and storing the proposal*: the issue is found again by its
 //! marker, so the next activation stores the same one. *Somebody closes the issue in between*: it is found closed,
 //! and the task is rejected instead of proposed.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use backlog::approval::ContentHash;
 use backlog::event::{Actor, Channel, EventKind, NewEvent};
 use backlog::names::RepoName;
+use backlog::room::Load;
 use backlog::task::{Command, IssueLink, Proposal, Stage, Task, TaskState};
 use backlog::time::Timestamp;
 use forge::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch};
 use store::{Commit, StoreError, TaskFilter};
 
-use crate::settings::RepositoryPolicy;
+use crate::settings::{Place, RepositoryPolicy};
 use crate::{Context, keep_going, wording};
 
-/// Reconciler: proposes the best tasks of a repository as far as the cap allows.
+/// What proposing remembers within this process.
+#[derive(Default)]
+pub struct Proposing {
+    /// One owner's repositories take turns: else two of them could take the same last free slot.
+    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    waits: Mutex<BTreeMap<RepoName, String>>,
+}
+
+impl Proposing {
+    /// Why nothing more is proposed in a repository where there is more to propose, as finished sentences.
+    #[must_use]
+    pub fn waits(&self, repository: &RepoName) -> Option<String> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned()
+    }
+
+    fn say(&self, repository: &RepoName, why: Option<String>) {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) => waits.insert(repository.clone(), why),
+            None => waits.remove(repository),
+        };
+    }
+
+    fn turn(&self, owner: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(owner.to_owned()).or_default().clone()
+    }
+}
+
+/// Reconciler: proposes the best tasks of a repository as far as the caps allow. Gives back when it is to be asked again
+/// because quiet hours end then.
 ///
 /// # Errors
 /// When the code host or the store cannot be asked; it is tried again at the next activation.
-pub async fn propose_next(ctx: &Arc<Context>, repository: &RepoName, policy: &RepositoryPolicy) -> Result<()> {
+pub async fn propose_next(
+    ctx: &Arc<Context>,
+    repository: &RepoName,
+    policy: &RepositoryPolicy,
+) -> Result<Option<Timestamp>> {
     let forge = ctx.forges.of(repository)?.clone();
     let settings = ctx.settings();
-    let filter = TaskFilter {
-        repository: Some(repository.clone()),
-        stages: vec![Stage::Found, Stage::Proposed],
-        ..TaskFilter::default()
+    let stages = vec![Stage::Found, Stage::Proposed, Stage::InReview];
+    let here = TaskFilter { repository: Some(repository.clone()), stages, ..TaskFilter::default() };
+    let turn = ctx.proposing.turn(repository.owner());
+    let _turn = turn.lock().await;
+    let tasks = ctx.store.tasks(&here).await?;
+    if !tasks.iter().any(|task| task.state.stage() == Stage::Found) {
+        ctx.proposing.say(repository, None);
+        return Ok(None);
+    }
+    if let Some(until) = settings.proposals.quiet_until(ctx.now()) {
+        ctx.proposing.say(repository, Some(wording::quiet(until)));
+        return Ok(Some(until));
+    }
+    let (owner, stages) = (repository.owner().to_owned(), vec![Stage::Proposed]);
+    let of_owner = TaskFilter { owner: Some(owner), stages, ..TaskFilter::default() };
+    let count = |stage| tasks.iter().filter(|task| task.state.stage() == stage).count();
+    let load = Load {
+        pulls: count(Stage::InReview),
+        repository: count(Stage::Proposed),
+        owner: ctx.store.tasks(&of_owner).await?.len(),
     };
-    let tasks = ctx.store.tasks(&filter).await?;
-    let open = tasks.iter().filter(|task| task.state.stage() == Stage::Proposed).count();
-    let slots = policy.max_open(&settings.proposals).saturating_sub(open);
+    let free = backlog::room::room(&policy.caps(&settings.proposals), &load);
     let mut failed = None;
-    for id in backlog::rank::select(&tasks, slots) {
+    for id in backlog::rank::select(&tasks, free.unwrap_or(0)) {
         let Some(task) = tasks.iter().find(|task| task.id == id) else { continue };
         keep_going(propose(ctx, forge.as_ref(), task.clone()).await, &mut failed)?;
     }
-    failed.map_or(Ok(()), Err)
+    ctx.proposing.say(repository, free.err().map(|full| wording::full(full, repository)));
+    failed.map_or(Ok(None), Err)
 }
 
 async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()> {
     let now = ctx.now();
-    let (proposal, open) = if forge.has_issues() {
+    let settings = ctx.settings();
+    let (proposal, open) = if forge.has_issues() && settings.proposals.place == Place::Issue {
         let shown = first_shown(ctx, &task).await?;
-        let settings = ctx.settings();
         let (title, mut body) = wording::proposal(&task);
         body.push_str(&wording::how_to_decide(&settings.proposals.approval_label));
         let draft = IssueDraft {
@@ -113,28 +164,30 @@ async fn reopened(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &Is
     Ok(true)
 }
 
-/// Reconciler: makes the issues of a repository's tasks say where the tasks stand.
+/// Reconciler: makes the issues of a repository's tasks say where the tasks stand. Gives back when it is to be asked
+/// again because quiet hours end then.
 ///
 /// # Errors
 /// When the code host or the store cannot be asked; it is tried again at the next activation.
-pub async fn reflect(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> {
+pub async fn reflect(ctx: &Arc<Context>, repository: &RepoName) -> Result<Option<Timestamp>> {
     let forge = ctx.forges.of(repository)?.clone();
     if !forge.has_issues() {
-        return Ok(());
+        return Ok(None);
     }
     let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::Found).collect();
     let filter = TaskFilter { repository: Some(repository.clone()), stages, ..TaskFilter::default() };
-    let mut failed = None;
+    let (mut failed, mut waits) = (None, None);
     for task in ctx.store.tasks(&filter).await? {
-        keep_going(reflect_one(ctx, forge.as_ref(), &task).await, &mut failed)?;
+        let done = reflect_one(ctx, forge.as_ref(), &task).await;
+        keep_going(done.map(|until| waits = waits.max(until)), &mut failed)?;
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(waits), Err)
 }
 
-async fn reflect_one(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Result<()> {
+async fn reflect_one(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Result<Option<Timestamp>> {
     let issue = task.state.proposal().and_then(|proposal| proposal.issue.as_ref());
     if issue.is_none() && task.state.pull().is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let shown = ctx.store.note("reflected", task.id.as_str(), ctx.now()).await?;
     let stage = task.state.stage();
@@ -143,7 +196,14 @@ async fn reflect_one(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Resu
         _ => stage.to_string(),
     };
     if shown.as_deref() == Some(standing.as_str()) {
-        return Ok(());
+        return Ok(None);
+    }
+    // That the work is gone nobody asked to be told; every other standing is what a person's decision came to.
+    if stage == Stage::Obsolete
+        && issue.is_some()
+        && let Some(until) = ctx.settings().proposals.quiet_until(ctx.now())
+    {
+        return Ok(Some(until));
     }
     if let (TaskState::Rejected { .. } | TaskState::Cancelled { .. }, Some(pull)) = (&task.state, task.state.pull()) {
         still_there(forge.close_pull(&task.repository, pull).await)?;
@@ -152,7 +212,7 @@ async fn reflect_one(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Resu
         still_there(show(ctx, forge, task, issue).await)?;
     }
     ctx.store.put_note("reflected", task.id.as_str(), &standing, None).await?;
-    Ok(())
+    Ok(None)
 }
 
 /// What was deleted or moved away shows nothing any more.

@@ -11,8 +11,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backlog::quiet::{QuietHours, Zone};
 use backlog::rank::RankPolicy;
 use backlog::retry::RetryPolicy;
+use backlog::room::Caps;
+use backlog::time::Timestamp;
 use backlog::verdict::DiffPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,21 +78,59 @@ impl Default for TodoSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Proposals {
+    /// Where they are shown.
+    #[serde(rename = "where")]
+    pub place: Place,
     /// The label on a proposal.
     pub label: String,
     /// The label that approves it, when a person with write access sets it.
     pub approval_label: String,
     /// The most open proposals in one repository; 0 proposes nothing by itself.
     pub max_open_per_repository: usize,
+    /// The most open proposals in all repositories of one owner; the folders of this machine have one owner.
+    pub max_open_per_owner: usize,
+    /// The most pull requests that wait for people in one repository; when so many do, nothing new is proposed there.
+    pub max_open_pulls_per_repository: usize,
+    /// The daily time in which nothing is written that nobody asked for.
+    #[schemars(with = "Option<String>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<QuietHours>,
+    /// Whose clock the quiet hours are told by.
+    #[schemars(with = "String")]
+    pub time_zone: Zone,
+}
+
+/// Where proposals are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// As issues on the code host; as cards where it has none.
+    #[default]
+    Issue,
+    /// As cards on the dashboard only: the code host sees nothing before a pull request.
+    Dashboard,
 }
 
 impl Default for Proposals {
     fn default() -> Self {
         Self {
+            place: Place::Issue,
             label: "task-proposal".to_owned(),
             approval_label: "approved-for-dev".to_owned(),
             max_open_per_repository: 5,
+            max_open_per_owner: 100,
+            max_open_pulls_per_repository: 5,
+            quiet_hours: None,
+            time_zone: Zone::default(),
         }
+    }
+}
+
+impl Proposals {
+    /// When the quiet hours end in which `now` lies; `None` outside of them.
+    #[must_use]
+    pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.quiet_hours.and_then(|hours| hours.end(&self.time_zone, now))
     }
 }
 
@@ -370,10 +411,15 @@ impl RepositoryPolicy {
         }
     }
 
-    /// The most proposals that may be open: the operator's number, narrowed by the repository's.
+    /// The most that may wait for people: the operator's numbers, narrowed by the repository's.
     #[must_use]
-    pub fn max_open(&self, operator: &Proposals) -> usize {
-        self.max_open_proposals.map_or(operator.max_open_per_repository, |n| n.min(operator.max_open_per_repository))
+    pub fn caps(&self, operator: &Proposals) -> Caps {
+        let most = operator.max_open_per_repository;
+        Caps {
+            pulls_per_repository: operator.max_open_pulls_per_repository,
+            per_repository: self.max_open_proposals.map_or(most, |n| n.min(most)),
+            per_owner: operator.max_open_per_owner,
+        }
     }
 
     /// An agent's limits, narrowed by the repository's.

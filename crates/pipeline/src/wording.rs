@@ -8,8 +8,11 @@ mod tests;
 
 use backlog::event::{Actor, Event, EventKind};
 use backlog::finding::{Finding, Source};
+use backlog::names::RepoName;
+use backlog::room::Full;
 use backlog::run::Run;
 use backlog::task::{Proposal, Task};
+use backlog::time::Timestamp;
 
 /// The longest title, in characters; GitHub takes 256.
 const TITLE: usize = 250;
@@ -301,6 +304,35 @@ pub fn obsolete_comment(source: &Source) -> String {
         | Source::Person => "What this was about is gone",
     };
     format!("{what}, so there is nothing left to do here.\n")
+}
+
+/// Why nothing more is proposed in a repository: a cap is reached.
+#[must_use]
+pub fn full(full: Full, repository: &RepoName) -> String {
+    match full {
+        Full::Pulls(most) => {
+            let pulls =
+                if most == 1 { "1 pull request waits".to_owned() } else { format!("{most} pull requests wait") };
+            format!("{pulls} for people, and no more may here. Merge or close some, and the next tasks are proposed.")
+        }
+        Full::Repository(0) => "The settings allow no proposal here. Approve what was found on the board.".to_owned(),
+        Full::Repository(most) => {
+            let open = count(most as u64, "open proposal");
+            format!("It has {open}, and no more may be. Decide about some, and the next ones come.")
+        }
+        Full::Owner(most) => {
+            let (owner, open) = (repository.owner(), count(most as u64, "open proposal"));
+            format!(
+                "The repositories of {owner} have {open}, and no more may be. Decide about some, and the next ones come."
+            )
+        }
+    }
+}
+
+/// Why nothing is proposed for now: it is a quiet hour.
+#[must_use]
+pub fn quiet(until: Timestamp) -> String {
+    format!("Quiet hours: nothing is proposed before {until}.")
 }
 
 /// Why an unknown command was not understood.

@@ -194,6 +194,8 @@ pub struct TaskFilter {
     pub stages: Vec<Stage>,
     /// Only this repository.
     pub repository: Option<RepoName>,
+    /// Only repositories of this owner: the part of their names before the slash, as it is written there.
+    pub owner: Option<String>,
     /// Only titles and bodies that contain this (its first [`SEARCH_CHARS`] characters), ignoring case.
     pub search: Option<String>,
     /// At most so many; 0: [`MAX_ROWS`].

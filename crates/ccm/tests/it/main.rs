@@ -14,6 +14,7 @@ mod life;
 mod line;
 mod mortal;
 mod parked;
+mod proposals;
 mod scan_command;
 mod story;
 mod sweep;

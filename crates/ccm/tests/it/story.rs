@@ -144,9 +144,11 @@ impl Story {
 
     /// From now on the service looks by itself only once a day.
     pub async fn looks_once_a_day(&mut self) {
-        self.settings.limits.poll_seconds = 86_400;
-        self.settings.limits.scan_seconds = 86_400;
-        self.restart().await;
+        self.set(|settings| {
+            settings.limits.poll_seconds = 86_400;
+            settings.limits.scan_seconds = 86_400;
+        })
+        .await;
     }
 
     /// Lets time pass, then does once what is due or nudged, and nothing that is not.
@@ -180,7 +182,13 @@ impl Story {
 
     /// From now on proposals go to this repository.
     pub async fn manage_in(&mut self, repository: &str) {
-        self.settings.manager_repository = Some(repository.parse().unwrap());
+        let repository = repository.parse().unwrap();
+        self.set(|settings| settings.manager_repository = Some(repository)).await;
+    }
+
+    /// Changes the settings; the service starts anew with them.
+    pub async fn set(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
         self.restart().await;
     }
 
@@ -222,6 +230,17 @@ impl Story {
     pub fn content_calls(&self) -> usize {
         let is_content = |request: &&Request| matches!(request.kind, Kind::Content | Kind::ContentMutation);
         self.github.requests().iter().filter(is_content).count()
+    }
+
+    /// The requests that changed something on the code host, pushes included: method and route.
+    pub fn writes(&self) -> Vec<String> {
+        let is_write = |request: &&Request| match request.kind {
+            Kind::Read | Kind::Query | Kind::Search | Kind::CodeSearch | Kind::Mint => false,
+            Kind::Write | Kind::Content | Kind::Mutation | Kind::ContentMutation => true,
+            Kind::Git => request.path.contains("git-receive-pack"),
+        };
+        let requests = self.github.requests();
+        requests.iter().filter(is_write).map(|request| format!("{} {}", request.method, request.path)).collect()
     }
 
     /// The only task.

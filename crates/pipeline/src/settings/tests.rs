@@ -9,7 +9,7 @@ fn an_empty_file_narrows_nothing() {
     assert_eq!(policy, RepositoryPolicy::default());
     let operator = Verification::default();
     assert_eq!(policy.diff(&operator), DiffPolicy::default());
-    assert_eq!(policy.max_open(&Proposals::default()), 5);
+    assert_eq!(policy.caps(&Proposals::default()).per_repository, 5);
     assert_eq!(policy.narrow(AgentSettings::default()), AgentSettings::default());
 }
 
@@ -35,7 +35,7 @@ fn a_whole_file_is_read() {
     assert_eq!(diff.protecting(".github/ccm.toml"), Some(".github/"));
     let agent = policy.narrow(AgentSettings::default());
     assert_eq!((agent.budget_micro_usd(), agent.max_minutes), (1_500_000, 10));
-    assert_eq!((policy.max_open(&Proposals::default()), policy.sources.todo), (2, Some(false)));
+    assert_eq!((policy.caps(&Proposals::default()).per_repository, policy.sources.todo), (2, Some(false)));
 }
 
 #[test]
@@ -127,7 +127,7 @@ proptest! {
         let wide = RepositoryPolicy::default().diff(&operator);
         prop_assert!(wide.protecting(&path).is_none() || narrow.protecting(&path).is_some());
         let proposals = Proposals { max_open_per_repository: open.0, ..Proposals::default() };
-        prop_assert!(policy.max_open(&proposals) <= open.0);
+        prop_assert!(policy.caps(&proposals).per_repository <= open.0);
         let agent = AgentSettings { max_cost_usd: usd.0, max_minutes: minutes.0, ..AgentSettings::default() };
         let budget = agent.budget_micro_usd();
         let narrowed = policy.narrow(agent);

@@ -43,6 +43,11 @@ pub(crate) async fn filters_narrow(store: Arc<dyn Store>) {
     assert_eq!(titles(&*store, a).await.len(), 3);
     assert_eq!(titles(&*store, found).await.len(), 2);
     assert_eq!(titles(&*store, red).await, ["red"]);
+    for other in ["acm/e", "acme-x/a", "acme0/a", "b/acme"] {
+        stored(&*store, task(other, "of another owner")).await;
+    }
+    let owner = TaskFilter { owner: Some("acme".into()), ..TaskFilter::default() };
+    assert_eq!(titles(&*store, owner).await.len(), 4);
 }
 
 pub(crate) async fn a_search_is_literal(store: Arc<dyn Store>) {

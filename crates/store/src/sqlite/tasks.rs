@@ -52,6 +52,11 @@ pub(super) async fn list(db: &SqlitePool, filter: &TaskFilter) -> Result<Vec<Tas
     if let Some(repository) = &filter.repository {
         query.push(" AND repository = ").push_bind(repository.as_str().to_owned());
     }
+    if let Some(owner) = &filter.owner {
+        // All that begins with `owner/`: `0` is the character after the slash.
+        query.push(" AND repository >= ").push_bind(format!("{owner}/"));
+        query.push(" AND repository < ").push_bind(format!("{owner}0"));
+    }
     if let Some(search) = &filter.search {
         query.push(" AND search LIKE ").push_bind(containing(search)).push(r" ESCAPE '\'");
     }

@@ -81,5 +81,9 @@ pub(super) struct RepositoryList {
     (status = 200, body = RepositoryList)))]
 pub(super) async fn repositories(State(site): State<Arc<Site>>) -> Answer<RepositoryList> {
     let repositories = site.ctx.store.repositories().await?;
-    Ok(Json(RepositoryList { repositories: repositories.into_iter().map(RepositoryView::of).collect() }))
+    let view = |repository: store::Repository| {
+        let waits = site.ctx.proposing.waits(&repository.name);
+        RepositoryView::of(repository, waits)
+    };
+    Ok(Json(RepositoryList { repositories: repositories.into_iter().map(view).collect() }))
 }

@@ -56,7 +56,8 @@ pub(super) async fn list(State(site): State<Arc<Site>>, Asked(which): Asked<Whic
     }
     let repository = which.repository.map(|name| repository(&name)).transpose()?;
     let limit = which.limit.unwrap_or(100).clamp(1, MOST);
-    let tasks = site.ctx.store.tasks(&TaskFilter { stages, repository, search: which.search, limit }).await?;
+    let filter = TaskFilter { stages, repository, search: which.search, limit, ..TaskFilter::default() };
+    let tasks = site.ctx.store.tasks(&filter).await?;
     Ok(Json(TaskList { tasks: tasks.iter().map(TaskView::of).collect() }))
 }
 

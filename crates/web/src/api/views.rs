@@ -241,14 +241,17 @@ pub(crate) struct RepositoryView {
     default_branch: Option<String>,
     /// Why it cannot be worked now, and what mends it.
     parked: Option<String>,
+    /// Why nothing more is proposed there for now although there is more.
+    waits: Option<String>,
     /// The commit that was read last.
     scanned: Option<String>,
     scanned_at: Option<String>,
 }
 
 impl RepositoryView {
-    pub(crate) fn of(repository: store::Repository) -> Self {
+    pub(crate) fn of(repository: store::Repository, waits: Option<String>) -> Self {
         Self {
+            waits,
             name: repository.name.to_string(),
             path: repository.path,
             default_branch: repository.default_branch,

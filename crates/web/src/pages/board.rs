@@ -209,6 +209,7 @@ async fn tasks(site: &Site, filter: &BoardFilter, stages: &[Stage]) -> Result<Ve
         repository: filter.repository.clone(),
         search: Some(filter.search.clone()).filter(|search| !search.is_empty()),
         limit: if ended || filter.narrows() { READ } else { CARDS },
+        ..TaskFilter::default()
     };
     let mut tasks = site.ctx.store.tasks(&query).await?;
     if ended {

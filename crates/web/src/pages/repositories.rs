@@ -21,6 +21,8 @@ struct Row {
     branch: String,
     parked: Option<String>,
     retry: Option<When>,
+    /// Why nothing more is proposed there.
+    waits: Option<String>,
     scanned: Option<When>,
     commit: String,
     open: u64,
@@ -45,6 +47,7 @@ pub(super) async fn parts(site: &Arc<Site>) -> Result<Vec<Part>, Fault> {
         let (open, found) = counts.get(&repository.name).copied().unwrap_or_default();
         Row {
             link: format!("/?repository={}", encoded(repository.name.as_str())),
+            waits: site.ctx.proposing.waits(&repository.name).filter(|_| repository.parked.is_none()),
             name: repository.name.to_string(),
             path: repository.path.unwrap_or_default(),
             branch: repository.default_branch.unwrap_or_default(),

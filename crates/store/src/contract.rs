@@ -42,7 +42,7 @@ macro_rules! contract {
         $crate::contract::stories!($open, keeping: [
             a_repository_is_replaced_and_forgotten, open_intents_come_oldest_first, a_note_expires,
             a_note_is_taken_once, a_note_is_swapped_only_when_it_is_as_expected, one_of_many_swaps_wins,
-            tidying_keeps_what_is_young_or_open, a_probe_writes,
+            tidying_keeps_what_is_young_or_open, a_content_is_read_once_by_each_reader, a_probe_writes,
         ]);
         $crate::contract::stories!($open, deliveries: [
             r47_a_delivery_is_new_once, r47_racing_copies_of_a_delivery_are_one, an_open_delivery_waits_until_its_end,

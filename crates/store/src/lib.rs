@@ -1,7 +1,7 @@
 //! Durable state.
 //!
 //! **Definition.** Everything the service must not forget: tasks, runs, jobs with leases, events, transcripts,
-//! write intents, deliveries of code hosts, watched repositories, sessions and small notes.
+//! write intents, deliveries of code hosts, what was kept of files, watched repositories, sessions and small notes.
 //!
 //! **Wanted properties.** One method is one transaction and no transaction handle leaves this crate; the state
 //! change, the job it causes and the event that tells of it are committed together or not at all; a worker that
@@ -264,6 +264,9 @@ pub const DELIVERY_DAYS: i64 = 7;
 /// The most deliveries that are remembered; above it the oldest that were taken up are forgotten first.
 pub const DELIVERIES_KEPT: usize = 1_000_000;
 
+/// The most readings that are remembered; above it the oldest are forgotten first, which costs reading those again.
+pub const READINGS_KEPT: usize = 1_000_000;
+
 /// A delivery that nobody has taken up yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenDelivery {
@@ -371,6 +374,16 @@ pub trait Store: Send + Sync + 'static {
     /// How many deliveries are remembered.
     async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError>;
 
+    /// What `reader` kept of the contents with the ids `blobs`: those that it has read, in any order. `None`: nothing.
+    async fn readings(&self, reader: &str, blobs: &[String]) -> Result<Vec<(String, Option<String>)>, StoreError>;
+    /// Remembers what `reader` kept of contents.
+    async fn put_readings(
+        &self,
+        reader: &str,
+        readings: &[(String, Option<String>)],
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
     /// A small value under (`space`, `key`), unless it has expired at `now`.
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
     /// Writes a small value, with the time it expires.
@@ -389,7 +402,8 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets a small value; says whether it was there.
     async fn take_note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
     /// Deletes what has expired at `now`, transcripts of runs that finished before `keep_after`, events before
-    /// it that belong to final tasks or to no task, and deliveries that are older than [`DELIVERY_DAYS`].
+    /// it that belong to final tasks or to no task, deliveries that are older than [`DELIVERY_DAYS`], and readings
+    /// beyond [`READINGS_KEPT`].
     async fn tidy(&self, now: Timestamp, keep_after: Timestamp) -> Result<(), StoreError>;
 
     /// Listens to what this process commits.

@@ -25,6 +25,7 @@ mod intents;
 mod jobs;
 mod notes;
 mod open;
+mod readings;
 mod repositories;
 mod runs;
 mod tasks;
@@ -52,8 +53,8 @@ use tokio::sync::{Mutex, broadcast};
 
 use self::failure::Failure;
 use crate::{
-    Change, Commit, DELIVERIES_KEPT, DeliveryCounts, EventQuery, Job, JobKind, Lease, OpenDelivery, Repository, Store,
-    StoreError, TaskFilter, TranscriptLine,
+    Change, Commit, DELIVERIES_KEPT, DeliveryCounts, EventQuery, Job, JobKind, Lease, OpenDelivery, READINGS_KEPT,
+    Repository, Store, StoreError, TaskFilter, TranscriptLine,
 };
 
 /// How many changes a listener may lag behind before it loses the oldest.
@@ -125,6 +126,7 @@ impl SqliteStore {
         let mut transaction = self.begin().await?;
         notes::tidy(&mut transaction, now, keep_after).await?;
         deliveries::tidy(&mut transaction, now, DELIVERIES_KEPT).await?;
+        readings::tidy(&mut transaction, READINGS_KEPT).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -138,6 +140,17 @@ impl SqliteStore {
         let new = deliveries::put(&mut transaction, deliveries, at, recovered).await?;
         transaction.commit().await?;
         Ok(new)
+    }
+
+    async fn write_readings(
+        &self,
+        reader: &str,
+        read: &[(String, Option<String>)],
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        let mut transaction = self.begin().await?;
+        readings::put(&mut transaction, reader, read, at).await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn finish_deliveries(&self, ids: &[String]) -> Result<(), Failure> {
@@ -304,6 +317,19 @@ impl Store for SqliteStore {
 
     async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {
         self.told(deliveries::counts(&self.readers).await)
+    }
+
+    async fn readings(&self, reader: &str, blobs: &[String]) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        self.told(readings::of(&self.readers, reader, blobs).await)
+    }
+
+    async fn put_readings(
+        &self,
+        reader: &str,
+        readings: &[(String, Option<String>)],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.told(self.write_readings(reader, readings, at).await)
     }
 
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {

@@ -192,6 +192,20 @@ impl Store for Mortal {
         self.life.living().await;
         self.store.delivery_counts().await
     }
+    async fn readings(&self, reader: &str, blobs: &[String]) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        self.life.living().await;
+        self.store.readings(reader, blobs).await
+    }
+    async fn put_readings(
+        &self,
+        reader: &str,
+        readings: &[(String, Option<String>)],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.life.living().await;
+        self.life.room()?;
+        self.store.put_readings(reader, readings, at).await
+    }
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
         self.life.living().await;
         self.store.note(space, key, now).await

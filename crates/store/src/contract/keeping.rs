@@ -167,6 +167,22 @@ pub(crate) async fn tidying_keeps_what_is_young_or_open(store: Arc<dyn Store>) {
     }
 }
 
+pub(crate) async fn a_content_is_read_once_by_each_reader(store: Arc<dyn Store>) {
+    // More than one statement takes.
+    let blobs: Vec<String> = (0..2_500).map(|n| format!("{n:040x}")).collect();
+    let text = |n: usize| (n % 7 == 0).then(|| format!("kept of {n}"));
+    let read: Vec<_> = blobs.iter().take(2_400).enumerate().map(|(n, blob)| (blob.clone(), text(n))).collect();
+    store.put_readings("todo 1", &read, NOW).await.unwrap();
+    store.put_readings("todo 1", &[], NOW).await.unwrap();
+    let mut found = store.readings("todo 1", &blobs).await.unwrap();
+    found.sort();
+    assert_eq!(found, read, "what was never read is not there");
+    assert_eq!(store.readings("todo 2", &blobs).await.unwrap(), []);
+    assert_eq!(store.readings("todo 1", &[]).await.unwrap(), []);
+    store.put_readings("todo 1", &[(blobs[0].clone(), None)], at(1)).await.unwrap();
+    assert_eq!(store.readings("todo 1", &blobs[..1]).await.unwrap(), [(blobs[0].clone(), None)]);
+}
+
 pub(crate) async fn a_probe_writes(store: Arc<dyn Store>) {
     store.probe(Duration::from_secs(30)).await.unwrap();
     store.probe(Duration::from_secs(30)).await.unwrap();

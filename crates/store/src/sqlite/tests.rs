@@ -59,6 +59,21 @@ async fn so_many_deliveries_are_remembered() {
 }
 
 #[tokio::test]
+async fn beyond_the_bound_the_oldest_readings_are_forgotten() {
+    let (store, _folder) = open_plain().await;
+    for second in 0..5 {
+        store.put_readings("r", &[(second.to_string(), None)], Timestamp(NOW.0 + second)).await.unwrap();
+    }
+    let mut transaction = store.begin().await.unwrap();
+    for _ in 0..2 {
+        super::readings::tidy(&mut transaction, 2).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    let blobs: Vec<String> = (0..5).map(|n| n.to_string()).collect();
+    assert_eq!(store.readings("r", &blobs).await.unwrap(), [("3".to_owned(), None), ("4".to_owned(), None)]);
+}
+
+#[tokio::test]
 async fn connections_are_set_up_to_survive_a_crash() {
     let (store, _folder) = open_plain().await;
     for (pool, only_reads) in [(&store.writer, 0), (&store.readers, 1)] {

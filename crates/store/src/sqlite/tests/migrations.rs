@@ -13,7 +13,7 @@ use crate::{EventQuery, JobKind, Store, StoreError, TaskFilter};
 
 /// Rows as the program of that migration wrote them, in every table it knew. `{task}`, `{run}` and so on are filled in
 /// by [`fill`]. One entry per migration; what an entry says never changes once its migration was released.
-const ROWS: &[&[&[&str]]] = &[&[TABLES], &[TABLES, DELIVERIES]];
+const ROWS: &[&[&[&str]]] = &[&[TABLES], &[TABLES, DELIVERIES], &[TABLES, DELIVERIES, READINGS]];
 
 const TABLES: &[&str] = &[
     "INSERT INTO tasks (id, repository, source, stage, points, created_at, updated_at, version, search, data)
@@ -38,6 +38,9 @@ const DELIVERIES: &[&str] =
      'acme/app issue 1', 1767225600000, '{\"id\":\"{title}\",\"event\":\"issues.labeled\",\"about\":\"work\",
      \"repository\":\"acme/app\",\"installation\":null,\"sender\":7,\"subject\":\"acme/app issue 1\",
      \"updated_at\":1767225600000}')"];
+
+const READINGS: &[&str] =
+    &["INSERT INTO readings (reader, blob, text, at) VALUES ('r', '{title}', 'v', 1767225600000)"];
 
 /// Inserts the sample rows of the `version`-th migration; returns the id of their task.
 async fn fill(pool: &SqlitePool, version: usize) -> TaskId {
@@ -90,6 +93,8 @@ async fn rows_of_every_age_are_readable() {
         let runs = store.runs(Some(id), 0).await.unwrap();
         assert_eq!(store.transcript(&runs[0].id, 0, 0).await.unwrap().len(), 1);
         assert_eq!(store.note("s", &title, NOW).await.unwrap().as_deref(), Some("v"));
+        let read = store.readings("r", std::slice::from_ref(&title)).await.unwrap();
+        assert_eq!(read, if index < 2 { Vec::new() } else { vec![(title.clone(), Some("v".to_owned()))] });
         assert!(store.claim("w", &[JobKind::Run], 99, at(0), at(60)).await.unwrap().is_some());
     }
 }

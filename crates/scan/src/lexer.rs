@@ -74,6 +74,28 @@ pub fn comments(language: &Language, source: &[u8], fences: bool) -> Vec<Comment
     }
 }
 
+/// `source` with blanks for everything that is no code: comments, and quotation marks for every byte of a literal. Line
+/// breaks stay, so that each byte of code is where it was. `None` for languages that hold others, except PHP.
+pub(crate) fn code(language: &Language, source: &[u8]) -> Option<Vec<u8>> {
+    let (comments, literals) = match language.rules.markup {
+        Some(Markup::Html | Markup::Markdown) => return None,
+        Some(Markup::Php) => markup::php_literals(language.rules, source),
+        None => {
+            let mut lexer = Lexer::new(language.rules, source, 0);
+            lexer.literals = Some(Vec::new());
+            lexer.run();
+            (lexer.comments, lexer.literals.unwrap_or_default())
+        }
+    };
+    let mut code = source.to_vec();
+    let mut fill = |from: usize, to: usize, with: u8| {
+        code[from..to].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = with);
+    };
+    literals.into_iter().for_each(|(from, to)| fill(from, to, b'"'));
+    comments.into_iter().for_each(|comment| fill(comment.start, comment.end, b' '));
+    Some(code)
+}
+
 enum Frame {
     /// Inside a string; where it began and how many comments were known then.
     Text { text: &'static Text, start: usize, comments: usize },
@@ -98,6 +120,8 @@ struct Lexer<'a> {
     stack: Vec<Frame>,
     heredocs: Vec<PendingHeredoc<'a>>,
     comments: Vec<Comment>,
+    /// Where the bytes of literals are, when somebody wants to know.
+    literals: Option<Vec<(usize, usize)>>,
     rewinds: u32,
     wrong_guesses: u32,
 }
@@ -114,6 +138,7 @@ impl<'a> Lexer<'a> {
             stack: Vec::new(),
             heredocs: Vec::new(),
             comments: Vec::new(),
+            literals: None,
             rewinds: MAX_REWINDS,
             wrong_guesses: MAX_WRONG_GUESSES,
         }
@@ -130,8 +155,9 @@ impl<'a> Lexer<'a> {
             while self.pos < self.source.len() {
                 match self.stack.last() {
                     Some(Frame::Text { text, .. }) => {
-                        let text = *text;
+                        let (text, from) = (*text, self.pos);
                         self.read_text(text);
+                        self.literal(from);
                     }
                     Some(Frame::Code { .. }) | None => {
                         if self.stack.is_empty() && self.stop.is_some_and(|stop| self.rest().starts_with(stop)) {
@@ -145,6 +171,13 @@ impl<'a> Lexer<'a> {
             if !self.rewind() {
                 return;
             }
+        }
+    }
+
+    /// Notes that everything since `from` is part of a literal.
+    fn literal(&mut self, from: usize) {
+        if let Some(literals) = &mut self.literals {
+            literals.push((from, self.pos.min(self.source.len())));
         }
     }
 
@@ -173,6 +206,10 @@ impl<'a> Lexer<'a> {
         self.rewinds -= 1;
         self.pos = start + text.open.len();
         self.comments.truncate(*comments);
+        if let Some(literals) = &mut self.literals {
+            let known = literals.partition_point(|(from, _)| from < start);
+            literals.truncate(known);
+        }
         self.stack.truncate(index);
         self.heredocs.clear();
         true
@@ -253,13 +290,16 @@ impl<'a> Lexer<'a> {
                 if *depth == 0 {
                     self.stack.pop();
                     self.pos += 1;
+                    self.literal(self.pos - 1);
                     return;
                 }
                 *depth -= 1;
             }
         }
         if byte == b'\n' && !self.heredocs.is_empty() {
+            let from = self.pos;
             self.skip_heredocs();
+            self.literal(from);
             return;
         }
         if !self.starts_something[usize::from(byte)] {
@@ -271,9 +311,15 @@ impl<'a> Lexer<'a> {
             }
             return;
         }
-        let done = self.read_quirk() || self.read_block_comment() || self.read_line_comment() || self.open_text();
-        if !done {
-            self.pos += 1;
+        let from = self.pos;
+        if self.read_quirk() {
+            self.literal(from);
+        } else if !self.read_block_comment() && !self.read_line_comment() {
+            if self.open_text() {
+                self.literal(from);
+            } else {
+                self.pos += 1;
+            }
         }
     }
 

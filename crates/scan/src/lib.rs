@@ -1,7 +1,8 @@
 //! Reading code: bytes in, findings out.
 //!
 //! **Definition.** From a path and the bytes of a file this crate tells which comments ask for work, and turns them
-//! into findings with an identity.
+//! into findings with an identity. It also tells where functions are, what a manifest depends on, and what other tools
+//! reported.
 //!
 //! **Wanted properties.** Any bytes are fine: nothing here panics, loops, or takes more than linear time. The same
 //! bytes always yield the same findings. Only comments count, never code, strings or documentation strings.
@@ -9,11 +10,13 @@
 //! **Design.** [`Language`] is a row of a table: how a language writes comments and strings. [`comments`] is one lexer
 //! that reads every language by its row. [`Selection`] says which files to read, groups the comments of one into blocks
 //! and picks the lines that ask for work. [`findings`](fn@findings) gives them their identity.
+//! [`functions`], [`manifest`] and [`sarif`] are readers of their own.
 
 /// Grows with every change of what is found in the same bytes, so that earlier results are not taken for new ones.
 pub const ENGINE_VERSION: u32 = 3;
 
 mod findings;
+pub mod functions;
 mod language;
 mod lexer;
 pub mod manifest;

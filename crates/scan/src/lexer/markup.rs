@@ -40,6 +40,26 @@ pub(super) fn php(rules: &'static Rules, source: &[u8]) -> Vec<Comment> {
     comments
 }
 
+/// The comments and the literals of PHP; what is outside its tags counts as a literal.
+pub(super) fn php_literals(rules: &'static Rules, source: &[u8]) -> (Vec<Comment>, Vec<(usize, usize)>) {
+    let mut lexer = Lexer::new(rules, source, 0);
+    lexer.stop = Some(b"?>");
+    lexer.literals = Some(Vec::new());
+    let mut at = 0;
+    while let Some((_, code)) = php_tag(source, at) {
+        lexer.pos = code.min(source.len());
+        lexer.literal(at);
+        lexer.start = lexer.pos;
+        lexer.run();
+        lexer.stack.clear();
+        lexer.heredocs.clear();
+        at = lexer.pos;
+    }
+    lexer.pos = source.len();
+    lexer.literal(at);
+    (lexer.comments, lexer.literals.unwrap_or_default())
+}
+
 /// Where the next `<?php` or `<?=` begins, and where its code does.
 fn php_tag(source: &[u8], from: usize) -> Option<(usize, usize)> {
     memmem::find_iter(&source[from..], b"<?").find_map(|at| {

@@ -143,8 +143,18 @@ pub struct Finding {
     pub age_days: Option<u64>,
     /// The name in `TODO(name)`.
     pub owner: Option<String>,
-    /// The number in `TODO(#12)`.
+    /// The number in `TODO(#12)`, or of the issue that it is.
     pub issue: Option<u64>,
+    /// Where a person reads about it, such as an alert's page; empty when it is in code alone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub url: String,
+    /// How many people's reactions and replies it has.
+    #[serde(default, skip_serializing_if = "nobody")]
+    pub interest: u64,
+}
+
+fn nobody(people: &u64) -> bool {
+    *people == 0
 }
 
 impl Finding {

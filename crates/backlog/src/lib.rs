@@ -13,6 +13,7 @@
 //! [`retry`] says when to try again, [`intent`] is a write to a code host before it is sent, [`delivery`] is what a code
 //! host says has happened, [`event`] is the line of a timeline.
 
+pub mod alert;
 pub mod approval;
 pub mod delivery;
 pub mod discovery;

@@ -38,6 +38,8 @@ pub(crate) fn finding(kind: &str, text: &str) -> Finding {
         age_days: None,
         owner: None,
         issue: None,
+        url: String::new(),
+        interest: 0,
     }
 }
 

@@ -8,9 +8,10 @@
 //! **Design.** `wire` is the way to the host, `client` sends one request of one actor, `governor` says when,
 //! `conditional` asks only for changes, `route` remembers what the host does on each route, `writes` creates once, `graphql` asks for many
 //! repositories at once;
-//! `repositories`, `issues`, `pulls` and `checks` are the calls. What has to survive a restart is in the
+//! `repositories`, `issues`, `pulls`, `checks`, `open_issues`, `head` and `alerts` are the calls. What has to survive a restart is in the
 //! [`Ledger`].
 
+mod alerts;
 mod auth;
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -23,10 +24,12 @@ mod deliveries;
 pub mod fuzz;
 mod governor;
 mod graphql;
+mod head;
 mod issues;
 mod limit;
 pub mod manifest;
 mod model;
+mod open_issues;
 mod pulls;
 mod repositories;
 mod route;
@@ -38,9 +41,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use backlog::alert::AlertKind;
 use backlog::approval::Permission;
 use backlog::delivery::Delivery;
-use backlog::names::{RepoName, TaskId};
+use backlog::names::{CommitId, RepoName, TaskId};
 use backlog::review::PullStatus;
 use backlog::task::{IssueLink, Pull};
 use backlog::time::{Clock, Timestamp};
@@ -48,9 +52,10 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
-    Activity, Change, Forge, ForgeError, GitAccess, GitUse, IssueDraft, IssuePatch, IssueView, Known, Ledger,
-    LimitView, Missed, PullDraft, RepositoryView, Undelivered, Unreachable,
+    Activity, Alerts, Change, Forge, ForgeError, GitAccess, GitUse, HeadChecks, IssueDraft, IssuePatch, IssueView,
+    Known, Ledger, LimitView, Missed, OpenIssue, PullDraft, RepositoryView, Undelivered, Unreachable,
 };
+pub use alerts::permission as alert_permission;
 use auth::{Auth, Scope};
 pub use auth::{Credential, NEEDED};
 use changes::Queries;
@@ -109,6 +114,7 @@ pub struct GitHub {
     batches: Batches,
     queries: Mutex<Queries>,
     unreachable: Mutex<Vec<Unreachable>>,
+    unread_alerts: Mutex<alerts::Unread>,
     /// Where redirects of writes led.
     renamed: Mutex<BTreeMap<RepoName, RepoName>>,
 }
@@ -154,6 +160,7 @@ impl GitHub {
             labels: Mutex::default(),
             permissions: Mutex::default(),
             unreachable: Mutex::default(),
+            unread_alerts: Mutex::default(),
             renamed: Mutex::default(),
         })
     }
@@ -269,6 +276,23 @@ impl Forge for GitHub {
         self.changed_issues_of(repository, since).await
     }
 
+    async fn open_issues(&self, repository: &RepoName, labels: &[String]) -> Result<Vec<OpenIssue>, ForgeError> {
+        self.open_issues_of(repository, labels).await
+    }
+
+    async fn issue(&self, issue: &IssueLink) -> Result<IssueView, ForgeError> {
+        let found = self.issue_model(&issue.repository, issue.number).await?;
+        Ok(self.issue_view(&issue.repository, &found))
+    }
+
+    async fn head_checks(&self, repository: &RepoName, head: &CommitId) -> Result<HeadChecks, ForgeError> {
+        self.head_checks_of(repository, head).await
+    }
+
+    async fn alerts(&self, repository: &RepoName, kinds: &[AlertKind]) -> Result<Alerts, ForgeError> {
+        self.alerts_of(repository, kinds).await
+    }
+
     async fn activity(&self, issue: &IssueLink) -> Result<Vec<Activity>, ForgeError> {
         self.activity_of(issue).await
     }
@@ -321,7 +345,7 @@ impl Forge for GitHub {
 
     fn notices(&self) -> Vec<String> {
         let tokens = self.auth.clients().iter().filter_map(|client| client.notice()).collect();
-        [vec![self.way_of_asking()], tokens, self.wire.routes.notices()].concat()
+        [vec![self.way_of_asking()], self.alert_notices(), tokens, self.wire.routes.notices()].concat()
     }
 }
 

@@ -12,9 +12,11 @@
 pub mod github;
 pub mod local;
 pub mod marker;
+mod open;
 pub mod sanitize;
 
 use async_trait::async_trait;
+use backlog::alert::AlertKind;
 use backlog::approval::Permission;
 use backlog::delivery::Delivery;
 use backlog::intent::WriteIntent;
@@ -25,6 +27,7 @@ use backlog::time::Timestamp;
 use secrecy::SecretString;
 
 pub use github::urgent;
+pub use open::{Alert, Alerts, HeadCheck, HeadChecks, OpenIssue};
 
 /// What callers branch on.
 #[derive(Debug, thiserror::Error)]
@@ -313,7 +316,7 @@ impl Unreachable {
     }
 }
 
-/// A code host. At most about 15 methods; every one may be repeated.
+/// A code host. At most about 25 methods; every one may be repeated.
 #[async_trait]
 pub trait Forge: Send + Sync + 'static {
     /// Whether proposals are issues here; otherwise they are cards on the dashboard.
@@ -341,6 +344,23 @@ pub trait Forge: Send + Sync + 'static {
     async fn ensure_issue(&self, draft: &IssueDraft) -> Result<IssueView, ForgeError>;
     /// The issues of a repository that changed at or after `since`, oldest change first.
     async fn changed_issues(&self, repository: &RepoName, since: Timestamp) -> Result<Vec<IssueView>, ForgeError>;
+    /// The open issues of a repository, oldest first, the thousand oldest at most; only those that carry one of `labels`
+    /// if there are some.
+    async fn open_issues(&self, _repository: &RepoName, _labels: &[String]) -> Result<Vec<OpenIssue>, ForgeError> {
+        Ok(Vec::new())
+    }
+    /// An issue as it stands.
+    async fn issue(&self, issue: &IssueLink) -> Result<IssueView, ForgeError> {
+        Err(ForgeError::NotFound(format!("issue {} of {}", issue.number, issue.repository)))
+    }
+    /// How the checks of the default branch's head stand.
+    async fn head_checks(&self, _repository: &RepoName, _head: &CommitId) -> Result<HeadChecks, ForgeError> {
+        Ok(HeadChecks { checks: Vec::new(), settled: true })
+    }
+    /// The open alerts of these kinds.
+    async fn alerts(&self, _repository: &RepoName, _kinds: &[AlertKind]) -> Result<Alerts, ForgeError> {
+        Ok(Alerts::default())
+    }
     /// What people did to an issue, oldest first.
     async fn activity(&self, issue: &IssueLink) -> Result<Vec<Activity>, ForgeError>;
     /// Changes an issue in place.

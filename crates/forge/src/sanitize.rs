@@ -1,10 +1,15 @@
 //! Text from a code host on its way to an agent.
 //!
 //! **Definition.** [`sanitize`] leaves of Markdown what a person sees: no HTML comments, no invisible characters, no
-//! characters that turn the reading direction around. [`visible`] does the same for plain text such as logs.
+//! characters that turn the reading direction around. [`visible`] does the same for plain text such as logs. [`masked`]
+//! takes out what looks like a secret.
 //!
 //! **Wanted properties.** Nobody can tell an agent something that a reviewer of the same text does not see. The
 //! result of sanitizing twice is the result of sanitizing once.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 /// `text` without HTML comments, zero-width, direction-changing, tag and control characters.
 ///
@@ -26,6 +31,25 @@ pub fn visible(text: &str) -> String {
     text.chars().filter(|c| !is_hidden(*c)).collect()
 }
 
+/// What looks like a secret: well-known prefixes of tokens, what follows a word such as `password`, keys in PEM, and
+/// the user's part of an address. A guess: what is known to be secret is cut out by its value elsewhere.
+static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    let patterns = [
+        r"(?s)()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
+        r"()\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-|sk_live_|rk_live_|npm_|pypi-|hf_|AIza|AKIA|ASIA|eyJ)[\w.+/=-]{12,}",
+        r"(://)[^\s/:@]+:[^\s/@]+@",
+        r"(?i)(\b(?:bearer|basic)\s+)[\w.+/=~-]{12,}",
+        r#"(?i)([\w-]*(?:password|passwd|secret|token|api[_-]?key|access[_-]?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',;]{6,}"#,
+    ];
+    patterns.iter().map(|pattern| Regex::new(pattern).expect("the patterns are tested")).collect()
+});
+
+/// `text` without what looks like a secret.
+#[must_use]
+pub fn masked(text: &str) -> String {
+    SECRETS.iter().fold(text.to_owned(), |text, secret| secret.replace_all(&text, "${1}***").into_owned())
+}
+
 fn is_hidden(c: char) -> bool {
     let control = c.is_control() && c != '\n' && c != '\t';
     control
@@ -43,6 +67,23 @@ fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_a_secret_is_masked() {
+        let table = [
+            ("pushed with ghp_0123456789abcdefABCD", "pushed with ***"),
+            ("https://bot:hunter22@example.org/x", "https://***example.org/x"),
+            ("Authorization: Bearer abcdef0123456789", "Authorization: Bearer ***"),
+            ("DB_PASSWORD='hunter22'", "DB_PASSWORD='***'"),
+            ("api-key: 123456, next", "api-key: ***, next"),
+            ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nend", "***\nend"),
+            ("-----BEGIN PRIVATE KEY-----\ncut off", "***"),
+            ("expected 4, got 5 in tests/token_test.py: line 3", "expected 4, got 5 in tests/token_test.py: line 3"),
+        ];
+        for (given, expected) in table {
+            assert_eq!(masked(given), expected);
+        }
+    }
 
     #[test]
     fn only_what_a_person_sees_is_left() {

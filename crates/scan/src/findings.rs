@@ -64,6 +64,8 @@ fn finding(
         age_days: None,
         owner: todo.owner,
         issue: todo.issue,
+        url: String::new(),
+        interest: 0,
     }
 }
 

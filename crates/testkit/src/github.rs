@@ -22,6 +22,7 @@
 //! tell them from disobedience: a test with concurrent requests says how many it tolerates
 //! ([`FakeGitHub::tolerate_in_flight`]).
 
+mod alerts;
 mod apps;
 pub(crate) mod bare;
 mod call;
@@ -67,6 +68,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
+pub use alerts::{Alert, Kind as AlertKind};
 pub use apps::{App, Selection};
 pub use faults::Fault;
 pub use permission::Permission;

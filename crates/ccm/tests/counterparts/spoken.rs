@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use testkit::github::{FakeGitHub, Permission};
+use testkit::github::{AlertKind, FakeGitHub, Permission};
 use testkit::judge::Judge;
 
 use super::process::RealClock;
@@ -21,7 +21,7 @@ query($first: Int!, $ids: [ID!]!) {
 fragment All on Repository {
   id databaseId name nameWithOwner url isArchived isDisabled isLocked isPrivate hasIssuesEnabled createdAt pushedAt
   updatedAt viewerPermission owner { __typename login }
-  defaultBranchRef { id name prefix target { __typename oid abbreviatedOid id } }
+  defaultBranchRef { id name prefix target { __typename oid abbreviatedOid id ... on Commit { statusCheckRollup { state } } } }
   ref(qualifiedName: \"refs/heads/fix\") { name }
   issue(number: 1) { title }
   pullRequest(number: 2) { title }
@@ -29,7 +29,8 @@ fragment All on Repository {
     totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
     nodes { id databaseId number title body state locked url createdAt updatedAt closedAt authorAssociation
       author { __typename login } repository { name } labels(first: 5) { nodes { name } }
-      comments(last: 5) { totalCount nodes { databaseId body updatedAt } } }
+      reactions { totalCount }
+      comments(last: 5) { totalCount nodes { id databaseId body createdAt updatedAt author { __typename login } } } }
   }
   pullRequests(first: 10, states: [OPEN, MERGED], headRefName: \"fix\", orderBy: {field: CREATED_AT, direction: ASC}) {
     nodes { number state isDraft merged mergedAt headRefName headRefOid baseRefName baseRefOid }
@@ -95,6 +96,30 @@ async fn graphql_is_spoken_as_githubs_schema_says() {
     let (requests, _) = client.judge.graphql().await.unwrap();
     assert!(requests.len() == 1 && requests[0].contains("nothing"), "the judge is awake: {requests:?}");
     assert_eq!(github.violations(), Vec::<String>::new());
+    client.judge.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_and_jobs_are_answered_as_github_describes_them() {
+    let (github, mut client) = site().await;
+    github.alert("me/app", AlertKind::Dependabot, "high", "django", "Django leaks", "requirements.txt");
+    github.alert("me/app", AlertKind::CodeScanning, "critical", "py/sql", "SQL is joined", "src/app.py");
+    github.alert("me/app", AlertKind::SecretScanning, "", "github_token", "ghp_secret", "README.md");
+    let job = github.check(&github.branch("me/app", "main").unwrap(), "test", "failure", "boom");
+    let page = "state=open&direction=asc&per_page=100";
+    let table = [
+        (format!("/repos/me/app/dependabot/alerts?sort=created&{page}"), "/0/dependency/package/name", json!("django")),
+        (format!("/repos/me/app/code-scanning/alerts?sort=created&{page}"), "/0/rule/id", json!("py/sql")),
+        (format!("/repos/me/app/secret-scanning/alerts?hide_secret=true&{page}"), "/0/secret", Value::Null),
+        (format!("/repos/me/app/secret-scanning/alerts?{page}"), "/0/secret", json!("ghp_secret")),
+        (format!("/repos/me/app/actions/jobs/{job}"), "/steps/1/conclusion", json!("failure")),
+    ];
+    for (path, pointer, expected) in table {
+        let body = client.get(&path).await;
+        assert_eq!(body.pointer(pointer).unwrap_or(&Value::Null), &expected, "{path}: {body:#}");
+    }
+    assert_eq!(client.judge.wrong_requests(), Vec::<String>::new());
+    assert_eq!(client.judge.wrong_answers(), Vec::<String>::new());
     client.judge.end().await.unwrap();
 }
 

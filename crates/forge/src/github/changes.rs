@@ -8,7 +8,7 @@
 //! is gone, archived or forbidden says so by itself and holds up no other; a failure never passes for "unchanged".
 //!
 //! **Design.** Two ways, the first that the credential can go. By *query*: fifty repositories in one GraphQL request,
-//! with their default branch's commit and the newest change of an issue and of a pull request. By *listing*: the
+//! with their default branch's commit, what its checks amount to, and the newest change of an issue and of a pull request. By *listing*: the
 //! repositories of each owner, last push first, read up to the newest push that is known; issues show in it only as
 //! their number. What neither answers is [`Change::Unasked`]: git can be asked for that.
 //!
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use backlog::names::RepoName;
+use backlog::names::{CommitId, RepoName};
 use backlog::time::Timestamp;
 use http::StatusCode;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use super::GitHub;
 use super::client::{Client, Failure};
 use super::graphql::Answered;
+use super::head::Rollup;
 use super::model::{self, lenient};
 use crate::{Change, ForgeError, Known};
 
@@ -37,11 +38,13 @@ const NO_QUERIES: Duration = Duration::from_secs(3600);
 const SINGLES: usize = 3;
 /// An owner with fewer repositories is not worth a listing.
 const WORTH_LISTING: usize = 5;
+/// How many repositories' heads are remembered.
+const HEADS: usize = 100_000;
 /// Pages of one owner's repositories: 10,000 of them.
 const PAGES: usize = 100;
 
 const FIELDS: &str = "fragment Now on Repository { nameWithOwner isArchived isDisabled hasIssuesEnabled \
-    defaultBranchRef { name target { oid } } \
+    defaultBranchRef { name target { oid ... on Commit { statusCheckRollup { state } } } } \
     issues(first: 1, orderBy: {field: UPDATED_AT, direction: DESC}) { nodes { updatedAt } } \
     pullRequests(first: 1, orderBy: {field: UPDATED_AT, direction: DESC}) { nodes { updatedAt } } }";
 
@@ -49,6 +52,8 @@ const FIELDS: &str = "fragment Now on Repository { nameWithOwner isArchived isDi
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queries {
     refused: Option<(String, Timestamp)>,
+    /// The heads that the last query showed, and what their checks amounted to.
+    heads: BTreeMap<RepoName, (String, Rollup)>,
 }
 
 /// A repository as a query shows it.
@@ -76,8 +81,16 @@ struct Branch {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Target {
     oid: String,
+    status_check_rollup: Option<State>,
+}
+
+#[derive(Debug, Deserialize)]
+struct State {
+    #[serde(default, deserialize_with = "lenient")]
+    state: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,12 +106,25 @@ struct Updated {
 }
 
 impl Now {
+    fn head(&self) -> Option<&Target> {
+        self.default_branch_ref.as_ref()?.target.as_ref()
+    }
+
+    fn rollup(&self) -> Rollup {
+        Rollup::of(self.head().and_then(|head| Some(head.status_check_rollup.as_ref()?.state.as_str())))
+    }
+
     fn mark(&self) -> String {
         let branch = self.default_branch_ref.as_ref();
-        let oid = branch.and_then(|branch| branch.target.as_ref()).map_or("", |target| target.oid.as_str());
+        let oid = self.head().map_or("", |target| target.oid.as_str());
+        let checks = match self.rollup() {
+            Rollup::Calm => "calm",
+            Rollup::Pending => "pending",
+            Rollup::Red => "red",
+        };
         let newest = |list: &Newest| list.nodes.first().map_or("-", |node| node.updated_at.as_str()).to_owned();
         format!(
-            "query {oid} {} {} {} {}",
+            "query {oid} {checks} {} {} {} {}",
             branch.map_or("", |branch| branch.name.as_str()),
             newest(&self.issues),
             newest(&self.pull_requests),
@@ -166,6 +192,7 @@ impl GitHub {
                     if answered.is_cut() {
                         self.batches.halve(size, self.now());
                     }
+                    self.keep_heads(&batch, &answered);
                     let (answers, unanswered) = judge(&batch, &answered);
                     if answers.is_empty() && size == 1 {
                         found.push((batch[0].name.clone(), Change::Unasked));
@@ -201,7 +228,29 @@ impl GitHub {
         Ok(Some(found))
     }
 
-    fn queries_refused(&self) -> bool {
+    /// Keeps what the checks of heads amount to. Where the credential may not see all of it, nothing is known.
+    fn keep_heads(&self, batch: &[&Known], answered: &Answered) {
+        let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
+        if queries.heads.len() > HEADS {
+            queries.heads.clear();
+        }
+        for (n, one) in batch.iter().enumerate() {
+            let alias = format!("r{n}");
+            let now = shown(answered, &alias).filter(|_| answered.error_of(&alias).is_none());
+            match now.and_then(|now| Some((now.head()?.oid.clone(), now.rollup()))) {
+                Some(head) => queries.heads.insert(one.name.clone(), head),
+                None => queries.heads.remove(&one.name),
+            };
+        }
+    }
+
+    /// What the checks of a head amount to, where the last query showed that head.
+    pub(super) fn rollup_of(&self, repository: &RepoName, head: &CommitId) -> Option<Rollup> {
+        let queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
+        queries.heads.get(repository).filter(|(oid, _)| oid == head.as_str()).map(|(_, rollup)| *rollup)
+    }
+
+    pub(super) fn queries_refused(&self) -> bool {
         let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
         if queries.refused.as_ref().is_some_and(|(_, until)| *until <= self.now()) {
             queries.refused = None;
@@ -209,7 +258,7 @@ impl GitHub {
         queries.refused.is_some()
     }
 
-    fn refuse_queries(&self, why: String) {
+    pub(super) fn refuse_queries(&self, why: String) {
         tracing::warn!(why, "GraphQL cannot be used; changes are asked for in another way");
         let until = self.now().plus(NO_QUERIES);
         self.queries.lock().unwrap_or_else(PoisonError::into_inner).refused = Some((why, until));
@@ -299,14 +348,18 @@ fn variables(batch: &[&Known]) -> Value {
     Value::Object(pairs.collect())
 }
 
+/// What is shown of one repository.
+fn shown(answered: &Answered, alias: &str) -> Option<Now> {
+    let value = answered.data.as_ref().and_then(|data| data.get(alias)).filter(|value| !value.is_null())?;
+    serde_json::from_value(value.clone()).ok()
+}
+
 /// What a batch was answered, and which of it were not.
 pub(super) fn judge<'a>(batch: &[&'a Known], answered: &Answered) -> (Vec<(RepoName, Change)>, Vec<&'a Known>) {
     let (mut answers, mut unanswered) = (Vec::new(), Vec::new());
     for (n, one) in batch.iter().enumerate() {
         let alias = format!("r{n}");
-        let value = answered.data.as_ref().and_then(|data| data.get(&alias)).filter(|value| !value.is_null());
-        let now = value.and_then(|value| serde_json::from_value::<Now>(value.clone()).ok());
-        let change = match (now, answered.error_of(&alias)) {
+        let change = match (shown(answered, &alias), answered.error_of(&alias)) {
             (Some(now), _) if now.is_disabled => disabled(),
             (Some(now), _) if now.is_archived => archived(),
             (Some(now), _) => match now.name_with_owner.parse::<RepoName>() {

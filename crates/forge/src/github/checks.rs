@@ -56,7 +56,7 @@ impl GitHub {
         self.repository_url(repository, &["commits", head.as_str(), what], &[("per_page", "100")])
     }
 
-    async fn check_runs(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<CheckRun>, ForgeError> {
+    pub(super) async fn check_runs(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<CheckRun>, ForgeError> {
         let client = self.client_of(repository).await?;
         let (mut url, mut all) = (self.commit_url(repository, head, "check-runs"), Vec::new());
         for _ in 0..PAGES {
@@ -77,7 +77,7 @@ impl GitHub {
         Err(too_long(url.path(), PAGES).into())
     }
 
-    async fn statuses(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<Status>, ForgeError> {
+    pub(super) async fn statuses(&self, repository: &RepoName, head: &CommitId) -> Result<Vec<Status>, ForgeError> {
         let client = self.client_of(repository).await?;
         match client.get_json::<CombinedStatus>(&self.commit_url(repository, head, "status")).await {
             Err(Failure::Refused(refusal)) if matches!(refusal.status.as_u16(), 403 | 404) => Ok(Vec::new()),
@@ -93,7 +93,7 @@ impl GitHub {
 
     /// The log of an Actions job, which has its check run's id. Fetched once; none is no failure, because logs
     /// expire and may be forbidden.
-    async fn job_log(&self, repository: &RepoName, run: &CheckRun) -> Result<String, ForgeError> {
+    pub(super) async fn job_log(&self, repository: &RepoName, run: &CheckRun) -> Result<String, ForgeError> {
         let id = run.id.to_string();
         let key = format!("{repository} {id} {}", run.completed_at.as_deref().unwrap_or_default());
         if let Some(log) = self.ledger.recall(LOG_SPACE, &key).await? {
@@ -116,7 +116,7 @@ impl GitHub {
 }
 
 /// What a check run says about itself.
-fn reported(run: &CheckRun) -> String {
+pub(super) fn reported(run: &CheckRun) -> String {
     let parts = [&run.output.title, &run.output.summary, &run.output.text].into_iter().flatten();
     parts.filter(|part| !part.trim().is_empty()).fold(String::new(), |log, part| log + part + "\n")
 }
@@ -131,7 +131,7 @@ fn tail(log: &str) -> String {
     end.split_once('\n').map_or(end, |(_, rest)| rest).to_owned()
 }
 
-fn state_of_run(run: &CheckRun) -> CheckState {
+pub(super) fn state_of_run(run: &CheckRun) -> CheckState {
     match (run.status.as_str(), run.conclusion.as_deref()) {
         ("completed", Some("success" | "neutral" | "skipped")) => CheckState::Passed,
         ("completed", _) => CheckState::Failed,
@@ -139,7 +139,7 @@ fn state_of_run(run: &CheckRun) -> CheckState {
     }
 }
 
-fn state_of_status(state: &str) -> CheckState {
+pub(super) fn state_of_status(state: &str) -> CheckState {
     match state {
         "success" => CheckState::Passed,
         "failure" | "error" => CheckState::Failed,

@@ -22,7 +22,7 @@ use std::time::Duration;
 use backlog::time::Timestamp;
 use bytes::Bytes;
 use http::header::{ETAG, LAST_MODIFIED, LINK, VARY};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -122,7 +122,7 @@ impl Client {
         if let Some(until) = stored.as_ref().and_then(|stored| stored.poll_at).filter(|at| *at > now) {
             return Err(Failure::Limited { until });
         }
-        let token = self.token(&Scope::Read).await?;
+        let token = self.token(&Scope::of(&Method::GET, url)).await?;
         let condition = stored.as_ref().and_then(|stored| self.condition(stored, url, &token));
         let mut answer = self.read(url.clone(), condition.as_ref()).await?;
         if answer.status == StatusCode::NOT_MODIFIED {

@@ -94,7 +94,7 @@ impl GitHub {
         self.repository_url(repository, &segments, query)
     }
 
-    pub(super) async fn issue(&self, repository: &RepoName, number: u64) -> Result<model::Issue, Failure> {
+    pub(super) async fn issue_model(&self, repository: &RepoName, number: u64) -> Result<model::Issue, Failure> {
         self.client_of(repository).await?.get_json(&self.issue_url(repository, number, &[])).await
     }
 
@@ -197,7 +197,7 @@ impl GitHub {
     }
 
     pub(super) async fn update_issue_of(&self, link: &IssueLink, patch: &IssuePatch) -> Result<(), ForgeError> {
-        let issue = self.issue(&link.repository, link.number).await?;
+        let issue = self.issue_model(&link.repository, link.number).await?;
         let mut change = Map::new();
         if let Some((new_title, new_body)) = &patch.content {
             let new_title = title(new_title);
@@ -355,7 +355,7 @@ impl Creation for NewIssue<'_> {
     }
 
     async fn read(&self, github: &GitHub, number: u64) -> Result<Option<model::Issue>, ForgeError> {
-        Ok(Some(github.issue(&self.draft.repository, number).await?))
+        Ok(Some(github.issue_model(&self.draft.repository, number).await?))
     }
 
     fn parse(&self, answer: &Answer) -> Result<model::Issue, Failure> {
@@ -414,7 +414,7 @@ impl GitHub {
         let gaps = (newest.saturating_sub(BEHIND).max(1)..newest).rev();
         let unseen = gaps.filter(|number| listed.iter().all(|issue| issue.number != *number));
         for number in (newest + 1..=newest + BEYOND).chain(unseen).take(PROBES) {
-            match self.issue(&intent.repository, number).await {
+            match self.issue_model(&intent.repository, number).await {
                 Ok(issue) if self.is_issue_of(intent, &issue).await? => return Ok(Some((number, issue.html_url))),
                 Ok(_) | Err(Failure::Refused(_)) => {}
                 Err(failure) => return Err(failure.into()),

@@ -145,11 +145,24 @@ pub(super) struct Issue {
     #[serde(default, deserialize_with = "lenient")]
     pub(super) user: User,
     #[serde(default)]
+    pub(super) created_at: Option<String>,
+    #[serde(default)]
     pub(super) updated_at: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) comments: u64,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) reactions: Reactions,
     #[serde(default)]
     pub(super) closed_by: Option<User>,
     #[serde(default)]
     pub(super) pull_request: Option<serde_json::Value>,
+}
+
+/// Emojis on an issue.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(super) struct Reactions {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) total_count: u64,
 }
 
 impl Issue {
@@ -283,9 +296,31 @@ pub(super) struct CheckRun {
     #[serde(default)]
     pub(super) completed_at: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
+    pub(super) html_url: String,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) output: CheckOutput,
     #[serde(default)]
     pub(super) app: Option<CheckApp>,
+}
+
+/// A job of a workflow.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Job {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) steps: Vec<Step>,
+}
+
+/// A step of a job.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Step {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) conclusion: Option<String>,
+    #[serde(default)]
+    pub(super) started_at: Option<String>,
+    #[serde(default)]
+    pub(super) completed_at: Option<String>,
 }
 
 /// What a check run reports.

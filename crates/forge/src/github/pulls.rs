@@ -101,7 +101,7 @@ impl GitHub {
             return Ok(PullState::Open);
         }
         // Only the issue side of a pull request says who closed it.
-        let issue = self.issue(repository, found.number).await?;
+        let issue = self.issue_model(repository, found.number).await?;
         Ok(PullState::Closed { by: issue.closed_by.map(|user| user.login) })
     }
 

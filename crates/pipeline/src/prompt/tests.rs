@@ -25,6 +25,8 @@ fn task(text: &str) -> Task {
         age_days: None,
         owner: None,
         issue: None,
+        url: String::new(),
+        interest: 0,
     };
     Task::of_finding(finding, NOW)
 }

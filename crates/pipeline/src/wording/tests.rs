@@ -38,6 +38,8 @@ fn finding_task(text: &str) -> Task {
         age_days: Some(90),
         owner: None,
         issue: None,
+        url: String::new(),
+        interest: 0,
     };
     scored(Task::of_finding(finding, NOW))
 }

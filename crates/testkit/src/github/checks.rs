@@ -71,6 +71,26 @@ pub(super) fn status(call: &Call, world: &mut World) -> Reply {
     })))
 }
 
+/// What the checks and statuses of a commit amount to, in the words of GraphQL; `None` when it has none.
+pub(super) fn rollup(repo: &Repository, sha: &str) -> Option<&'static str> {
+    let mut seen = std::collections::BTreeSet::new();
+    let runs = repo.check_runs.iter().rev().filter(|run| run.sha == sha && seen.insert(run.name.as_str()));
+    let mut words: Vec<&str> = runs.map(|run| run.conclusion.as_deref().unwrap_or("pending")).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    let statuses = repo.statuses.iter().rev().filter(|status| status.sha == sha);
+    words.extend(statuses.filter(|status| seen.insert(&status.context)).map(|status| status.state.as_str()));
+    let any = |wanted: &[&str]| words.iter().any(|word| wanted.contains(word));
+    if words.is_empty() {
+        None
+    } else if any(&["failure", "timed_out", "startup_failure", "cancelled", "action_required", "error"]) {
+        Some("FAILURE")
+    } else if any(&["pending"]) {
+        Some("PENDING")
+    } else {
+        Some("SUCCESS")
+    }
+}
+
 /// `GET /repos/{owner}/{repo}/commits/{ref}/statuses`: all, newest first.
 pub(super) fn statuses(call: &Call, world: &mut World) -> Reply {
     let repo = &world.repos[call.repo(world)?];
@@ -175,10 +195,12 @@ fn job_json(call: &Call, repo: &Repository, job: &CheckRun) -> Value {
         "completed_at": completed, "name": job.name, "workflow_name": "CI",
         "check_run_url": format!("{home}/check-runs/{}", job.id), "labels": ["ubuntu-latest"], "runner_id": 1,
         "runner_name": "runner", "runner_group_id": 1, "runner_group_name": "GitHub Actions",
-        "steps": [{
-            "name": "Run", "number": 1, "status": job.status, "conclusion": job.conclusion, "started_at": started,
-            "completed_at": completed,
-        }],
+        "steps": job.steps.iter().enumerate().map(|(n, (name, conclusion))| {
+            json!({
+                "name": name, "number": n + 1, "status": job.status, "started_at": started, "completed_at": completed,
+                "conclusion": if job.completed_at.is_some() { json!(conclusion) } else { Value::Null },
+            })
+        }).collect::<Vec<_>>(),
     })
 }
 

@@ -114,6 +114,7 @@ pub(super) fn open(world: &World, at: usize, user: &str, title: &str, body: Opti
         labels: Vec::new(),
         user: user.to_owned(),
         assignees: Vec::new(),
+        reactions: 0,
         locked: false,
         created_at: now,
         updated_at: now,

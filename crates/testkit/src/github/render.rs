@@ -147,10 +147,13 @@ fn labels(base: &str, repo: &Repository, names: &[String]) -> Vec<Value> {
     names.iter().filter_map(find).map(|found| label(base, repo, found)).collect()
 }
 
-fn reactions(url: &str) -> Value {
+fn reactions(url: &str, thumbs: u64) -> Value {
     let mut reactions = Map::new();
     for name in ["+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes", "total_count"] {
         reactions.insert(name.to_owned(), json!(0));
+    }
+    for name in ["+1", "total_count"] {
+        reactions.insert(name.to_owned(), json!(thumbs));
     }
     reactions.insert("url".to_owned(), json!(format!("{url}/reactions")));
     Value::Object(reactions)
@@ -185,7 +188,7 @@ pub(super) fn issue(base: &str, repo: &Repository, issue: &Issue) -> Value {
         "milestone": null, "comments": issue.comments.len(), "created_at": issue.created_at.to_string(),
         "updated_at": issue.updated_at.to_string(), "closed_at": issue.closed_at.map(|at| at.to_string()),
         "closed_by": issue.closed_by.as_ref().map(|login| user(base, login, "User")),
-        "author_association": issue.association, "body": issue.body, "reactions": reactions(&url),
+        "author_association": issue.association, "body": issue.body, "reactions": reactions(&url, issue.reactions),
         "performed_via_github_app": null,
     });
     if let Some(pull) = &issue.pull {
@@ -208,7 +211,7 @@ pub(super) fn comment(base: &str, repo: &Repository, issue: &Issue, comment: &Co
         "html_url": format!("{base}/{}/{kind}/{}#issuecomment-{}", repo.full_name(), issue.number, comment.id),
         "issue_url": format!("{home}/issues/{}", issue.number), "user": user(base, &comment.user, "User"),
         "body": comment.body, "created_at": comment.created_at.to_string(), "updated_at": comment.updated_at.to_string(),
-        "author_association": comment.association, "reactions": reactions(&url), "performed_via_github_app": null,
+        "author_association": comment.association, "reactions": reactions(&url, 0), "performed_via_github_app": null,
     })
 }
 
@@ -323,7 +326,7 @@ pub(super) fn review_comment(base: &str, repo: &Repository, number: u64, comment
         "start_side": null, "side": "RIGHT", "position": comment.line, "original_position": comment.line,
         "subject_type": "line", "commit_id": comment.commit, "original_commit_id": comment.commit,
         "user": user(base, &comment.user, "User"), "body": comment.body, "created_at": comment.created_at.to_string(),
-        "updated_at": comment.created_at.to_string(), "author_association": "COLLABORATOR", "reactions": reactions(&url),
+        "updated_at": comment.created_at.to_string(), "author_association": "COLLABORATOR", "reactions": reactions(&url, 0),
         "_links": {"self": {"href": url}, "html": {"href": html}, "pull_request": {"href": pull}},
     })
 }

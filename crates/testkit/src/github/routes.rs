@@ -10,7 +10,8 @@ use super::referee::Kind;
 use super::referee::Kind::{CodeSearch, Content, Git, Mint, Query, Read, Search, Write};
 use super::world::World;
 use super::{
-    apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews, search, webhooks,
+    alerts, apps, checks, contents, discussion, graphql, issues, labels, pulls, refs, repositories, reviews, search,
+    webhooks,
 };
 
 /// Who answers a route.
@@ -132,6 +133,9 @@ static ROUTES: &[Route] = &[
     now("GET", "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs", Read, checks::jobs),
     now("GET", "/repos/{owner}/{repo}/actions/jobs/{job_id}", Read, checks::job),
     now("GET", "/repos/{owner}/{repo}/actions/jobs/{job_id}/logs", Read, checks::logs),
+    now("GET", "/repos/{owner}/{repo}/dependabot/alerts", Read, alerts::dependabot),
+    now("GET", "/repos/{owner}/{repo}/code-scanning/alerts", Read, alerts::code_scanning),
+    now("GET", "/repos/{owner}/{repo}/secret-scanning/alerts", Read, alerts::secret_scanning),
 ];
 
 /// The free route about the limits, which the server answers itself.

@@ -9,6 +9,7 @@ use super::{FakeGitHub, Fault, Kind, Permission};
 use crate::clock::TestClock;
 use std::sync::Arc;
 
+mod alerts;
 mod apps;
 mod changes;
 mod clones;

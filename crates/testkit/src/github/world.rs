@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backlog::time::Timestamp;
 
+use super::alerts::Alert;
 use super::apps::Apps;
 use super::bare;
 use super::permission::{Access, Permission};
@@ -77,6 +78,8 @@ pub struct Issue {
     pub user: String,
     /// Logins of the assignees.
     pub assignees: Vec<String>,
+    /// How many people reacted to it with an emoji.
+    pub reactions: u64,
     /// Whether only people with write access may comment.
     pub locked: bool,
     /// When it was opened.
@@ -183,6 +186,8 @@ pub struct CheckRun {
     pub run: u64,
     /// What the job printed.
     pub log: String,
+    /// The steps of the job with their conclusions.
+    pub steps: Vec<(String, String)>,
     /// When it started.
     pub started_at: Timestamp,
     /// When it ended.
@@ -237,6 +242,9 @@ pub(super) struct Repository {
     pub(super) check_runs: Vec<CheckRun>,
     pub(super) runs: Vec<WorkflowRun>,
     pub(super) statuses: Vec<Status>,
+    pub(super) alerts: Vec<Alert>,
+    /// The kinds of alerts that are switched on.
+    pub(super) watched_for: Vec<&'static str>,
     pub(super) git_dir: PathBuf,
     pub(super) heads: BTreeMap<String, String>,
     pub(super) created_at: Timestamp,

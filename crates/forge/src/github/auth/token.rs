@@ -84,6 +84,8 @@ impl Token {
 pub(in super::super) enum Scope {
     /// Looking at everything of the installation.
     Read,
+    /// Looking at security alerts.
+    Alerts,
     /// Writing issues, comments and labels.
     Issues,
     /// Writing pull requests of one repository, and merging there.
@@ -97,6 +99,7 @@ impl Scope {
     pub(in super::super) fn of(method: &Method, url: &Url) -> Self {
         let parts: Vec<&str> = url.path().split('/').skip_while(|part| *part != "repos").collect();
         match (method, parts.as_slice()) {
+            (_, ["repos", _, _, "dependabot" | "code-scanning" | "secret-scanning", ..]) => Self::Alerts,
             (&Method::GET | &Method::HEAD, _) => Self::Read,
             (_, ["repos", _, name, "pulls", ..]) => Self::Pulls((*name).to_owned()),
             (_, ["repos", ..]) => Self::Issues,
@@ -115,6 +118,12 @@ impl Scope {
                 ("statuses", "read"),
                 ("actions", "read"),
             ],
+            Self::Alerts => &[
+                ("metadata", "read"),
+                ("vulnerability_alerts", "read"),
+                ("security_events", "read"),
+                ("secret_scanning_alerts", "read"),
+            ],
             Self::Issues => &[("metadata", "read"), ("issues", "write")],
             Self::Pulls(_) => &[("metadata", "read"), ("contents", "write"), ("pull_requests", "write")],
             Self::Push(_) => &[("metadata", "read"), ("contents", "write")],
@@ -123,7 +132,7 @@ impl Scope {
 
     fn repository(&self) -> Option<&str> {
         match self {
-            Self::Read | Self::Issues => None,
+            Self::Read | Self::Alerts | Self::Issues => None,
             Self::Pulls(name) | Self::Push(name) => Some(name),
         }
     }

@@ -4,10 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::super::checks;
 use super::super::issues::shown;
 use super::super::permission::Permission;
 use super::super::render;
-use super::super::world::{Found, Issue, World};
+use super::super::world::{Comment, Found, Issue, World};
 use super::{Refused, Run};
 use backlog::time::Timestamp;
 
@@ -22,12 +23,14 @@ pub(super) enum Thing {
     Repository(usize),
     /// A branch of a repository and its tip.
     Ref(usize, String, String),
-    /// A commit by its SHA.
-    Commit(String),
+    /// A commit of a repository by its SHA.
+    Commit(usize, String),
     /// An issue of a repository, by its number.
     Issue(usize, u64),
     /// A pull request of a repository, by its number.
     Pull(usize, u64),
+    /// A comment in a conversation.
+    Comment(Comment),
     /// A page of a list: its type, the items, and what else it says.
     Connection(&'static str, Vec<Thing>, Value),
     /// Fields that are plain values.
@@ -62,6 +65,7 @@ impl Thing {
             Self::Commit(..) => "Commit",
             Self::Issue(..) => "Issue",
             Self::Pull(..) => "PullRequest",
+            Self::Comment(_) => "IssueComment",
             Self::Connection(name, ..) | Self::Plain(name, _) | Self::Payload(name, ..) => name,
         }
     }
@@ -71,7 +75,9 @@ impl Thing {
         on == self.type_name()
             || match self {
                 Self::User(_) => matches!(on, "Node" | "Actor" | "RepositoryOwner"),
-                Self::Repository(_) | Self::Ref(..) | Self::Issue(..) | Self::Pull(..) => on == "Node",
+                Self::Repository(_) | Self::Ref(..) | Self::Issue(..) | Self::Pull(..) | Self::Comment(_) => {
+                    on == "Node"
+                }
                 Self::Commit(..) => matches!(on, "Node" | "GitObject"),
                 _ => false,
             }
@@ -112,10 +118,14 @@ pub(super) fn field(
             "id" => leaf(STANDARD.encode(format!("Ref{}:{branch}", world.repos[*at].id))),
             "name" => leaf(branch.clone()),
             "prefix" => leaf("refs/heads/"),
-            "target" => one(Thing::Commit(oid.clone())),
+            "target" => one(Thing::Commit(*at, oid.clone())),
             _ => None,
         },
-        Thing::Commit(oid) => match name {
+        Thing::Commit(at, oid) => match name {
+            "statusCheckRollup" => match checks::rollup(&world.repos[*at], oid) {
+                Some(state) => one(Thing::Plain("StatusCheckRollup", json!({"state": state}))),
+                None => leaf(Value::Null),
+            },
             "oid" => leaf(oid.clone()),
             "abbreviatedOid" => leaf(oid[..7].to_owned()),
             "id" => leaf(format!("C_{oid}")),
@@ -124,6 +134,15 @@ pub(super) fn field(
         Thing::Issue(at, number) | Thing::Pull(at, number) => match world.repos[*at].issue(*number) {
             Some(issue) => issue_field(run, world, *at, issue, name, arguments)?,
             None => None,
+        },
+        Thing::Comment(comment) => match name {
+            "id" => leaf(render::node("IssueComment", comment.id)),
+            "databaseId" => leaf(comment.id),
+            "body" => leaf(comment.body.clone()),
+            "createdAt" => time(comment.created_at),
+            "updatedAt" => time(comment.updated_at),
+            "author" => one(Thing::User(comment.user.clone())),
+            _ => None,
         },
         Thing::Connection(_, items, page) => match name {
             "nodes" => Some(Out::Many(items.iter().cloned().map(Out::One).collect())),
@@ -371,20 +390,15 @@ fn issue_field(
         "author" => one(Thing::User(issue.user.clone())),
         "authorAssociation" => leaf(issue.association),
         "repository" => one(Thing::Repository(at)),
+        "reactions" => one(Thing::Connection("ReactionConnection", Vec::new(), json!({"totalCount": issue.reactions}))),
         "labels" => {
             let items = issue.labels.iter().map(|name| Thing::Plain("Label", json!({"name": name}))).collect();
             Some(page("LabelConnection", items, arguments)?)
         }
         "comments" => {
             let shown = issue.comments.iter().filter(|comment| shown(comment.hidden_until, run.call.now));
-            let items = shown.map(|comment| {
-                let updated = comment.updated_at.to_string();
-                Thing::Plain(
-                    "IssueComment",
-                    json!({"databaseId": comment.id, "body": comment.body, "updatedAt": updated}),
-                )
-            });
-            Some(page("IssueCommentConnection", items.collect(), arguments)?)
+            let items = shown.cloned().map(Thing::Comment).collect();
+            Some(page("IssueCommentConnection", items, arguments)?)
         }
         _ => None,
     })

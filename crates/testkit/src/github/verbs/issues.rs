@@ -29,6 +29,13 @@ impl FakeGitHub {
         self.with_issue(issue, |world, at, number| issues::put_labels(world, at, number, &[name.to_owned()], by, now));
     }
 
+    /// People react to an issue with an emoji; that is no change of it.
+    pub fn react(&self, issue: impl Into<IssueRef>, people: u64) {
+        self.with_issue(issue, |world, at, number| {
+            world.repos[at].issue_mut(number).expect("it exists").reactions += people;
+        });
+    }
+
     /// Somebody removes a label.
     pub fn unlabel(&self, issue: impl Into<IssueRef>, name: &str, by: &str) {
         self.change_issue(issue, |issue, now, ids| {

@@ -76,6 +76,7 @@ impl FakeGitHub {
             at: now,
         });
         let title = conclusion.as_ref().map(|conclusion| format!("{name}: {conclusion}"));
+        let ended = conclusion.clone().unwrap_or_default();
         let summary = (!log.is_empty()).then(|| log.lines().last().unwrap_or_default().to_owned());
         repo.check_runs.push(CheckRun {
             id,
@@ -86,6 +87,7 @@ impl FakeGitHub {
             output: (title, summary, None),
             run,
             log: log.to_owned(),
+            steps: vec![("Set up job".to_owned(), "success".to_owned()), ("Run".to_owned(), ended)],
             started_at: now,
             completed_at: (status == "completed").then_some(now),
         });

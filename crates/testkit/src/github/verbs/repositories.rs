@@ -57,6 +57,8 @@ impl FakeGitHub {
             check_runs: Vec::new(),
             runs: Vec::new(),
             statuses: Vec::new(),
+            alerts: Vec::new(),
+            watched_for: Vec::new(),
             git_dir,
             heads: BTreeMap::new(),
             created_at: now,

@@ -17,6 +17,8 @@ pub const ENGINE_VERSION: u32 = 3;
 
 mod findings;
 pub mod functions;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod language;
 mod lexer;
 pub mod manifest;

@@ -260,6 +260,8 @@ impl<'a> Reader<'a> {
     /// The name that begins with `token`, with what belongs to it.
     fn forward(&self, token: &Token<'_>) -> Option<String> {
         let rest = &self.code[token.start..];
+        // Rust's `r#type` is called `type`.
+        let rest = rest.strip_prefix(b"r#").unwrap_or(rest);
         let more = |byte: &u8| is_word(*byte) || b".:".contains(byte) || (self.braces.dashes && *byte == b'-');
         let run = &rest[..rest.iter().take_while(|byte| more(byte)).count()];
         let end = run.iter().rposition(|byte| is_word(*byte)).map_or(0, |last| last + 1);

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::fuzz::nested;
 
 /// `name first-last complexity` of every function.
 fn shown(path: &str, source: &str) -> String {
@@ -140,25 +141,6 @@ fn the_innermost_function_around_a_line() {
     assert_eq!(names, [None, None, outer, inner, inner, outer, None, next, None]);
 }
 
-fn assert_sound(language: &Language, source: &[u8]) {
-    let code = lexer::code(language, source);
-    assert!(code.is_none_or(|code| code.len() == source.len()
-        && code.iter().zip(source).all(|(code, byte)| code == byte || b"\" ".contains(code) && *byte != b'\n')));
-    let lines = u32::try_from(source.split(|byte| *byte == b'\n').count()).unwrap();
-    let found = functions(language, source);
-    let mut around: Vec<&Function> = Vec::new();
-    for function in &found {
-        assert!(function.first_line >= 1 && function.first_line <= function.last_line && function.last_line <= lines);
-        assert!(!function.name.is_empty() && function.complexity >= 1, "{function:?}");
-        around.retain(|outer| outer.last_line > function.first_line || outer.last_line >= function.last_line);
-        let inside = around
-            .last()
-            .is_none_or(|outer| function.last_line <= outer.last_line || function.first_line >= outer.last_line);
-        assert!(inside, "{}: {function:?} overlaps {:?} in\n{}", language.name, around.last(), source.escape_ascii());
-        around.push(function);
-    }
-}
-
 fn scraps() -> impl Strategy<Value = Vec<u8>> {
     let scrap = prop::sample::select(vec![
         "fn f",
@@ -226,14 +208,14 @@ proptest! {
     #[test]
     fn any_bytes_have_sound_functions(source in prop::collection::vec(any::<u8>(), 0..300)) {
         for language in Language::all() {
-            assert_sound(language, &source);
+            nested(language, &source);
         }
     }
 
     #[test]
     fn any_scraps_have_sound_functions(source in scraps()) {
         for language in Language::all() {
-            assert_sound(language, &source);
+            nested(language, &source);
         }
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! **Design.** [`names`] identify things, [`finding`]s are what discovery sees and
 //! [`discovery`] compares with what is known, [`task`] holds the states and
-//! their checked transitions, [`rank`] orders them, [`room`] and [`quiet`] say how many are shown to people and when,
+//! their checked transitions, [`rank`] orders them, [`expect`] says what they are likely to take, [`room`] and [`quiet`] say how many are shown to people and when,
 //! [`verdict`] and [`review`] judge runs and pull requests,
 //! [`retry`] says when to try again, [`intent`] is a write to a code host before it is sent, [`delivery`] is what a code
 //! host says has happened, [`event`] is the line of a timeline.
@@ -18,6 +18,7 @@ pub mod approval;
 pub mod delivery;
 pub mod discovery;
 pub mod event;
+pub mod expect;
 pub mod finding;
 pub mod intent;
 pub mod names;

@@ -1,12 +1,16 @@
 //! Why this task comes before that one.
 
+mod rules;
 #[cfg(test)]
 mod tests;
+
+pub use rules::{Rule, rules};
 
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+use crate::expect::Expected;
 use crate::finding::Source;
 use crate::names::TaskId;
 use crate::task::{Task, TaskState};
@@ -42,13 +46,15 @@ pub struct RankPolicy {
     pub risk: u32,
     /// What it is likely to cost; subtracts.
     pub effort: u32,
+    /// How well such tasks went here before, once there are enough of them.
+    pub experience: u32,
     /// How much waiting counts: at 100, a task doubles its points in a year and then grows no more.
     pub ageing: u32,
 }
 
 impl Default for RankPolicy {
     fn default() -> Self {
-        Self { value: 100, urgency: 100, risk: 100, effort: 100, ageing: 100 }
+        Self { value: 100, urgency: 100, risk: 100, effort: 100, experience: 100, ageing: 100 }
     }
 }
 
@@ -71,9 +77,20 @@ const RISKY: &[&str] = &[
 ];
 const LARGE: &[&str] = &["rewrite", "redesign", "refactor", "everything", "whole", "migrate", "architecture"];
 
-/// Scores a task as seen at `now`.
+/// Points for a word of [`URGENT`], of [`RISKY`], of [`LARGE`].
+const URGENT_POINTS: i64 = 25;
+const RISKY_POINTS: i64 = 30;
+const LARGE_POINTS: i64 = -20;
+/// Points for naming an issue, for fewer than three words, for being in test code.
+const ISSUE_POINTS: i64 = 5;
+const TERSE_POINTS: i64 = -15;
+const TEST_POINTS: i64 = -10;
+/// Points when all tasks like it were merged; taken away when none was.
+const EXPERIENCE_POINTS: i64 = 20;
+
+/// Scores a task as seen at `now`; `expected` is what past tasks say about one like it.
 #[must_use]
-pub fn score(task: &Task, policy: &RankPolicy, now: Timestamp) -> Score {
+pub fn score(task: &Task, policy: &RankPolicy, expected: Option<&Expected>, now: Timestamp) -> Score {
     let text = format!("{} {}", task.title, task.body).to_lowercase();
     let mut reasons = Vec::new();
     let mut add = |name: String, points: i64, weight: u32| {
@@ -88,24 +105,33 @@ pub fn score(task: &Task, policy: &RankPolicy, now: Timestamp) -> Score {
     };
     add(what, value_of(&task.source, &task.kind), policy.value);
     if let Some(word) = URGENT.iter().find(|word| says(&text, word)) {
-        add(format!("urgent: says \"{word}\""), 25, policy.urgency);
+        add(format!("urgent: says \"{word}\""), URGENT_POINTS, policy.urgency);
     }
     if let Some(word) = RISKY.iter().find(|word| says(&text, word)) {
-        add(format!("removes risk: says \"{word}\""), 30, policy.risk);
+        add(format!("removes risk: says \"{word}\""), RISKY_POINTS, policy.risk);
     }
     if task.finding.as_ref().is_some_and(|finding| finding.issue.is_some()) {
-        add("names an issue".to_owned(), 5, policy.value);
+        add("names an issue".to_owned(), ISSUE_POINTS, policy.value);
     }
     // A person often says all in the title.
     let words = task.body.split_whitespace().count().max(task.title.split_whitespace().count());
     if words < 3 {
-        add("says little".to_owned(), -15, policy.effort);
+        add("says little".to_owned(), TERSE_POINTS, policy.effort);
     }
     if let Some(word) = LARGE.iter().find(|word| says(&text, word)) {
-        add(format!("large: says \"{word}\""), -20, policy.effort);
+        add(format!("large: says \"{word}\""), LARGE_POINTS, policy.effort);
     }
     if is_test_path(task.finding.as_ref().map_or("", |finding| finding.path.as_str())) {
-        add("in test code".to_owned(), -10, policy.value);
+        add("in test code".to_owned(), TEST_POINTS, policy.value);
+    }
+    if let Some(Expected { merged, tasks, .. }) = expected {
+        // From 0 to 50 tasks, see `expect`: no overflow.
+        let (merged, tasks) = (*merged as i64, (*tasks).max(1) as i64);
+        add(
+            format!("{merged} of {tasks} like it were merged"),
+            (2 * merged - tasks) * EXPERIENCE_POINTS / tasks,
+            policy.experience,
+        );
     }
     let base: i64 = reasons.iter().map(|reason| reason.points).sum();
     let days = age_days(task, now);

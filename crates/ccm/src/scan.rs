@@ -60,7 +60,7 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
         .into_iter()
         .map(|finding| {
             let mut task = Task::of_finding(finding, now);
-            task.score = backlog::rank::score(&task, &config.rank, now);
+            task.score = backlog::rank::score(&task, &config.rank, None, now);
             task
         })
         .collect();

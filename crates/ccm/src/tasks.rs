@@ -10,7 +10,7 @@ use backlog::event::{Actor, Channel};
 use backlog::names::{RepoName, TaskId};
 use backlog::task::{Stage, Task};
 use pipeline::approve::{self, Decision};
-use pipeline::{Context, wording};
+use pipeline::{Context, rank, wording};
 use runner::AgentEvent;
 use store::{EventQuery, Store, TaskFilter};
 
@@ -115,8 +115,10 @@ async fn show(common: &Common, ctx: &Context, text: &str) -> Result<u8> {
     let task = find(ctx.store.as_ref(), text).await?;
     let query = EventQuery { task: Some(task.id.clone()), ..EventQuery::default() };
     let events = ctx.store.events(&query).await?;
+    let expectations = rank::expectations(ctx).await?;
+    let expected = expectations.about(&task.source, &task.kind);
     if common.json {
-        return output::json(&serde_json::json!({ "task": task, "events": events }));
+        return output::json(&serde_json::json!({ "task": task, "expected": expected, "events": events }));
     }
     output::line(&format!("{}  {}  {}", task.id, task.state.stage(), task.repository));
     output::line(&task.title);
@@ -127,6 +129,9 @@ async fn show(common: &Common, ctx: &Context, text: &str) -> Result<u8> {
     output::line(&format!("{} points", task.score.points));
     for reason in &task.score.reasons {
         output::line(&format!("  {:+} {}", reason.points, reason.name));
+    }
+    if let Some(expected) = expected {
+        output::line(&wording::expected(expected));
     }
     output::line("");
     for event in events {

@@ -28,7 +28,7 @@ use forge::{Activity, ActivityKind, Forge, IssueView};
 use store::{Commit, JobKind, NewJob, StoreError, TaskFilter};
 
 use crate::run::cut_short;
-use crate::{Context, keep_going, wording};
+use crate::{Context, keep_going, rank, wording};
 
 /// How many handled activities of an issue are remembered.
 const HANDLED: usize = 1_000;
@@ -311,7 +311,9 @@ pub async fn add(
     let now = ctx.now();
     let mut task = Task::of_person(repository.clone(), title, body.chars().take(20_000).collect(), now);
     task.agent = agent;
-    task.score = backlog::rank::score(&task, &ctx.settings().rank, now);
+    let expectations = rank::expectations(ctx).await?;
+    let expected = expectations.about(&task.source, &task.kind);
+    task.score = backlog::rank::score(&task, &ctx.settings().rank, expected, now);
     let event = NewEvent { at: now, repository, task: Some(task.id.clone()), actor: by, kind: EventKind::Added };
     ctx.store.commit(Commit { tasks: vec![task.clone()], events: vec![event], ..Commit::default() }).await?;
     ctx.nudges.ask(&task.repository);

@@ -25,7 +25,7 @@ use forge::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch};
 use store::{Commit, StoreError, TaskFilter};
 
 use crate::settings::{Place, RepositoryPolicy};
-use crate::{Context, keep_going, wording};
+use crate::{Context, keep_going, rank, wording};
 
 /// What proposing remembers within this process.
 #[derive(Default)]
@@ -104,7 +104,9 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
     let (proposal, open) = if forge.has_issues() && settings.proposals.place == Place::Issue {
         let shown = first_shown(ctx, &task).await?;
         let (title, mut body) = wording::proposal(&task);
-        body.push_str(&wording::how_to_decide(&settings.proposals.approval_label));
+        let expectations = rank::expectations(ctx).await?;
+        let likely = expectations.about(&task.source, &task.kind);
+        body.push_str(&wording::how_to_decide(&settings.proposals.approval_label, likely));
         let draft = IssueDraft {
             repository: settings.manager_repository.clone().unwrap_or_else(|| task.repository.clone()),
             task: task.id.clone(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use backlog::expect::Expectations;
 use backlog::task::{Stage, Task};
 use store::{Commit, StoreError, TaskFilter};
 
@@ -11,20 +12,32 @@ use crate::Context;
 /// How many tasks are written in one commit.
 const BATCH: usize = 500;
 
+/// How many ended tasks of all kinds are looked back at.
+const LOOKED_BACK: usize = 5_000;
+
+/// What tasks are likely to take, by what was worked here before.
+///
+/// # Errors
+/// When the store fails.
+pub async fn expectations(ctx: &Context) -> Result<Expectations, StoreError> {
+    Ok(Expectations::of(&ctx.store.worked(LOOKED_BACK).await?))
+}
+
 /// Reconciler: scores the tasks that wait for a decision or a run. Writes only scores that changed.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn rerank(ctx: &Arc<Context>) -> Result<()> {
     let filter = TaskFilter { stages: vec![Stage::Found, Stage::Proposed, Stage::Approved], ..TaskFilter::default() };
-    let (policy, now) = (ctx.settings().rank, ctx.now());
+    let (policy, expectations, now) = (ctx.settings().rank, expectations(ctx).await?, ctx.now());
     let changed: Vec<Task> = ctx
         .store
         .tasks(&filter)
         .await?
         .into_iter()
         .filter_map(|mut task| {
-            let score = backlog::rank::score(&task, &policy, now);
+            let expected = expectations.about(&task.source, &task.kind);
+            let score = backlog::rank::score(&task, &policy, expected, now);
             (score != task.score).then(|| {
                 task.score = score;
                 task

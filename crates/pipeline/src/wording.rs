@@ -7,6 +7,7 @@
 mod tests;
 
 use backlog::event::{Actor, Event, EventKind};
+use backlog::expect::Expected;
 use backlog::finding::{Finding, Source};
 use backlog::names::RepoName;
 use backlog::room::Full;
@@ -157,6 +158,22 @@ fn asked(task: &Task) -> String {
     }
 }
 
+/// So many minutes or hours; less than one counts as one.
+fn minutes(millis: u64) -> String {
+    match millis.div_ceil(60_000).max(1) {
+        minutes @ ..60 => format!("{minutes} min"),
+        minutes => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
+}
+
+/// What a task is likely to take, in one sentence.
+#[must_use]
+pub fn expected(of: &Expected) -> String {
+    let (cost, time, Expected { merged, tasks, like, .. }) = (usd(of.cost_micro_usd), minutes(of.millis), of);
+    format!("About {cost} and {time} of an agent's work; {merged} of the last {tasks} tasks of {like} were merged.")
+}
+
+const LIKELY: &str = "**What it takes:**";
 const WHY: &str = "**Why this one:**";
 const DECIDE: &str = "**To have it done**";
 const DECIDE_END: &str = "voids an approval.";
@@ -171,7 +188,7 @@ pub fn proposal(task: &Task) -> (String, String) {
     (title(task, TITLE), body)
 }
 
-/// What a proposal's `body` asks for: without its reasons and without how to decide.
+/// What a proposal's `body` asks for: without its reasons, what it takes, and how to decide.
 pub(crate) fn order(body: &str) -> String {
     let is_reason = |line: &str| {
         let points = line.strip_prefix("- +").or_else(|| line.strip_prefix("- -"));
@@ -182,7 +199,7 @@ pub(crate) fn order(body: &str) -> String {
     for line in body.lines().map(str::trim_end) {
         if line.starts_with(WHY) {
             reasons = true;
-        } else if !(line.starts_with(DECIDE) && line.ends_with(DECIDE_END)) {
+        } else if !(line.starts_with(LIKELY) || line.starts_with(DECIDE) && line.ends_with(DECIDE_END)) {
             reasons = reasons && (line.is_empty() || is_reason(line));
             if !reasons {
                 kept.push(line);
@@ -192,11 +209,12 @@ pub(crate) fn order(body: &str) -> String {
     kept.join("\n").trim().to_owned()
 }
 
-/// The end of a proposal that is an issue: how to say yes or no.
+/// The end of a proposal that is an issue: what it is likely to take, and how to say yes or no.
 #[must_use]
-pub fn how_to_decide(approval_label: &str) -> String {
+pub fn how_to_decide(approval_label: &str, likely: Option<&Expected>) -> String {
+    let likely = likely.map_or(String::new(), |likely| format!("\n{LIKELY} {}\n", expected(likely)));
     format!(
-        "\n{DECIDE}, somebody with write access sets the label `{approval_label}` or comments `/ccm approve`. To have \
+        "{likely}\n{DECIDE}, somebody with write access sets the label `{approval_label}` or comments `/ccm approve`. To have \
          it never proposed again, close this issue or comment `/ccm reject`. What stands here is what will be done: \
          edit it first if need be, because a later edit {DECIDE_END}\n"
     )

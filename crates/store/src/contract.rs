@@ -32,7 +32,7 @@ macro_rules! contract {
         $crate::contract::stories!($open, order: [claims_follow_the_model]);
         $crate::contract::stories!($open, reading: [
             tasks_come_best_first, filters_narrow, a_search_is_literal, every_stage_is_counted,
-            runs_come_in_order_of_attempts,
+            runs_come_in_order_of_attempts, what_was_worked_is_summed_up_newest_first,
         ]);
         $crate::contract::stories!($open, feed: [
             events_are_numbered_ordered_and_filtered, changes_are_told_in_order, a_refused_commit_tells_nothing,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backlog::delivery::Delivery;
 use backlog::event::{Event, NewEvent};
+use backlog::expect::Worked;
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
 use backlog::run::Run;
@@ -310,6 +311,10 @@ pub trait Store: Send + Sync + 'static {
     async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<Task>, StoreError>;
     /// How many tasks there are in each stage; every stage in the order of the board, also those without tasks.
     async fn stage_counts(&self) -> Result<Vec<(Stage, u64)>, StoreError>;
+
+    /// Tasks that an agent worked on and that were merged, failed, or had their pull request closed, with what their
+    /// runs took; the newest `limit` (0: [`MAX_ROWS`]) first.
+    async fn worked(&self, limit: usize) -> Result<Vec<Worked>, StoreError>;
 
     /// One run.
     async fn run(&self, id: &RunId) -> Result<Option<Run>, StoreError>;

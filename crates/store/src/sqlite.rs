@@ -42,6 +42,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backlog::delivery::Delivery;
 use backlog::event::Event;
+use backlog::expect::Worked;
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
 use backlog::run::Run;
@@ -221,6 +222,10 @@ impl Store for SqliteStore {
 
     async fn stage_counts(&self) -> Result<Vec<(Stage, u64)>, StoreError> {
         self.told(tasks::stage_counts(&self.readers).await)
+    }
+
+    async fn worked(&self, limit: usize) -> Result<Vec<Worked>, StoreError> {
+        self.told(tasks::worked(&self.readers, limit).await)
     }
 
     async fn run(&self, id: &RunId) -> Result<Option<Run>, StoreError> {

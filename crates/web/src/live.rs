@@ -235,6 +235,8 @@ impl View {
             (Self::Task(id, _), Signal::Event(task)) => task.as_ref() == Some(id),
             (Self::Task(id, _), Signal::Transcript(run)) if run.task() == *id => return News::Lines,
             (Self::Task(..) | Self::Board(_) | Self::Repositories, Signal::Transcript(_)) => false,
+            // It changes when a task ends; whoever reads the rules can wait for the next visit.
+            (Self::Ranking, Signal::Event(_) | Signal::Transcript(_)) => false,
             // Measured anew by the clock.
             (Self::Health, Signal::Event(_) | Signal::Transcript(_)) => false,
         };
@@ -246,7 +248,7 @@ impl View {
         match self {
             Self::Health => News::Parts,
             Self::Task(..) => News::Lines,
-            Self::Board(_) | Self::Repositories => News::Nothing,
+            Self::Board(_) | Self::Repositories | Self::Ranking => News::Nothing,
         }
     }
 }

@@ -7,6 +7,7 @@ mod actions;
 mod board;
 mod diff;
 mod health;
+mod ranking;
 mod repositories;
 mod task;
 pub(crate) mod transcript;
@@ -39,6 +40,7 @@ pub(crate) fn router() -> Router<Arc<Site>> {
         .route("/tasks/{id}/{action}", post(actions::act))
         .route("/tasks", post(actions::add))
         .route("/repositories", get(repositories::page))
+        .route("/ranking", get(ranking::page))
         .route("/health", get(health::page))
         .fallback(not_found)
 }
@@ -103,6 +105,8 @@ pub(crate) enum View {
     Task(TaskId, Option<RunId>),
     /// The repositories.
     Repositories,
+    /// How tasks are ranked.
+    Ranking,
     /// How the service is.
     Health,
 }
@@ -125,6 +129,7 @@ impl View {
             "board" => Ok(Self::Board(query.filter.into())),
             "task" => Ok(Self::task(task_id(&query.task)?, &query.run)),
             "repositories" => Ok(Self::Repositories),
+            "ranking" => Ok(Self::Ranking),
             "health" => Ok(Self::Health),
             _ => Err(Fault::NotFound("There is no such page.".to_owned())),
         }
@@ -142,6 +147,7 @@ impl View {
             Self::Task(id, None) => format!("/live?view=task&task={id}"),
             Self::Task(id, Some(run)) => format!("/live?view=task&task={id}&run={run}"),
             Self::Repositories => "/live?view=repositories".to_owned(),
+            Self::Ranking => "/live?view=ranking".to_owned(),
             Self::Health => "/live?view=health".to_owned(),
         }
     }
@@ -152,6 +158,7 @@ impl View {
             Self::Board(filter) => board::parts(site, filter).await,
             Self::Task(id, run) => task::parts(site, id, run.as_ref()).await,
             Self::Repositories => repositories::parts(site).await,
+            Self::Ranking => ranking::parts(site).await,
             Self::Health => health::parts(site).await,
         }
     }
@@ -161,7 +168,7 @@ impl View {
         match self {
             Self::Task(_, Some(run)) => Ok(Some(run.clone())),
             Self::Task(id, None) => Ok(site.ctx.store.runs(Some(id), 1).await?.pop().map(|run| run.id)),
-            Self::Board(_) | Self::Repositories | Self::Health => Ok(None),
+            Self::Board(_) | Self::Repositories | Self::Ranking | Self::Health => Ok(None),
         }
     }
 }

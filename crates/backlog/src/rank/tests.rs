@@ -9,8 +9,13 @@ fn days(n: i64) -> Timestamp {
     Timestamp(NOW.0 + n * 86_400_000)
 }
 
+/// What is expected after so many tasks, so many of them merged.
+fn expected(merged: usize, tasks: usize) -> Expected {
+    Expected { cost_micro_usd: 420_000, millis: 60_000, merged, tasks, like: "todo".to_owned() }
+}
+
 fn reasons(task: &Task, now: Timestamp) -> String {
-    let score = score(task, &RankPolicy::default(), now);
+    let score = score(task, &RankPolicy::default(), None, now);
     let parts: Vec<String> =
         score.reasons.iter().map(|reason| format!("{:+} {}", reason.points, reason.name)).collect();
     format!("{} = {}", score.points, parts.join(", "))
@@ -85,7 +90,7 @@ fn a_word_counts_from_its_beginning(#[case] text: &str, #[case] word: &str, #[ca
 #[test]
 fn waiting_doubles_the_points_in_a_year_and_then_stops() {
     let task = task("FIXME", "sort the menu");
-    let points = |now, ageing| score(&task, &RankPolicy { ageing, ..RankPolicy::default() }, now).points;
+    let points = |now, ageing| score(&task, &RankPolicy { ageing, ..RankPolicy::default() }, None, now).points;
     assert_eq!(points(NOW, 100), 50);
     assert_eq!(points(days(-10), 100), 50);
     assert_eq!(points(days(365), 100), 100);
@@ -97,8 +102,9 @@ fn waiting_doubles_the_points_in_a_year_and_then_stops() {
 #[test]
 fn a_weight_of_zero_switches_its_part_off() {
     let task = task("FIXME", "rewrite this before release, it may crash");
+    let expected = expected(5, 6);
     let names = |policy: &RankPolicy| -> Vec<String> {
-        score(&task, policy, days(30)).reasons.into_iter().map(|reason| reason.name).collect()
+        score(&task, policy, Some(&expected), days(30)).reasons.into_iter().map(|reason| reason.name).collect()
     };
     let all = RankPolicy::default();
     let parts = [
@@ -106,6 +112,7 @@ fn a_weight_of_zero_switches_its_part_off() {
         (RankPolicy { urgency: 0, ..all }, "urgent: says \"before release\""),
         (RankPolicy { risk: 0, ..all }, "removes risk: says \"crash\""),
         (RankPolicy { effort: 0, ..all }, "large: says \"rewrite\""),
+        (RankPolicy { experience: 0, ..all }, "5 of 6 like it were merged"),
         (RankPolicy { ageing: 0, ..all }, "waiting 30 days"),
     ];
     for (policy, part) in &parts {
@@ -114,8 +121,22 @@ fn a_weight_of_zero_switches_its_part_off() {
         assert!(!kept.iter().any(|name| name == part), "{part} is in {kept:?}");
         assert_eq!(kept.len(), parts.len() - 1);
     }
-    let nothing = RankPolicy { value: 0, urgency: 0, risk: 0, effort: 0, ageing: 0 };
-    assert_eq!(score(&task, &nothing, days(30)), Score::default());
+    let nothing = RankPolicy { value: 0, urgency: 0, risk: 0, effort: 0, experience: 0, ageing: 0 };
+    assert_eq!(score(&task, &nothing, Some(&expected), days(30)), Score::default());
+}
+
+#[rstest]
+#[case(0, 5, -20)]
+#[case(1, 4, -10)]
+#[case(3, 6, 0)]
+#[case(9, 12, 10)]
+#[case(50, 50, 20)]
+fn what_went_well_before_comes_earlier(#[case] merged: usize, #[case] tasks: usize, #[case] points: i64) {
+    let task = task("FIXME", "sort the menu again");
+    let scored = score(&task, &RankPolicy::default(), Some(&expected(merged, tasks)), NOW);
+    assert_eq!(scored.points, 50 + points);
+    let said = scored.reasons.iter().map(|reason| reason.name.as_str()).nth(1);
+    assert_eq!(said, (points != 0).then_some(format!("{merged} of {tasks} like it were merged")).as_deref());
 }
 
 #[test]
@@ -153,21 +174,40 @@ fn weights_are_read_strictly() {
     assert!(serde_json::from_str::<RankPolicy>(r#"{"risks": 0}"#).is_err());
 }
 
+#[test]
+fn the_rules_say_what_the_score_does() {
+    let policy = RankPolicy { risk: 50, ageing: 300, ..RankPolicy::default() };
+    let all = rules(&policy);
+    let points = |begins: &str| all.iter().find(|rule| rule.what.starts_with(begins)).unwrap().points.clone();
+    assert_eq!(points("a comment FIXME"), "+50");
+    assert_eq!(points("a word of risk that goes away: security, "), "+15");
+    assert_eq!(
+        (points("sounds large"), points("how many"), points("waiting")),
+        ("-20".to_owned(), "-20 to +20".to_owned(), "up to +100 %".to_owned())
+    );
+    let weights: std::collections::BTreeSet<&str> = all.iter().map(|rule| rule.weight).collect();
+    let keys = serde_json::to_value(policy).unwrap();
+    let keys: std::collections::BTreeSet<&str> = keys.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(weights, keys, "every weight has a rule, and every rule a weight");
+}
+
 proptest! {
     #[test]
     fn the_reasons_add_up(
         text in "(urgent|crash|race|rewrite|menu|a| ){0,8}",
         kind in "(TODO|FIXME|HACK|XXX|BUG)",
         age in prop::option::of(any::<u64>()),
-        weights in any::<[u32; 5]>(),
+        weights in any::<[u32; 6]>(),
+        merged in prop::option::of(0usize..=50),
         now in any::<i64>(),
     ) {
-        let [value, urgency, risk, effort, ageing] = weights;
-        let policy = RankPolicy { value, urgency, risk, effort, ageing };
+        let [value, urgency, risk, effort, experience, ageing] = weights;
+        let expected = merged.map(|merged| expected(merged, 50));
+        let policy = RankPolicy { value, urgency, risk, effort, experience, ageing };
         let task = Task::of_finding(crate::finding::Finding { age_days: age, ..finding(&kind, &text) }, NOW);
-        let score = score(&task, &policy, Timestamp(now));
+        let score = score(&task, &policy, expected.as_ref(), Timestamp(now));
         prop_assert_eq!(score.points, score.reasons.iter().map(|reason| reason.points).sum::<i64>());
-        let unaged = super::score(&task, &RankPolicy { ageing: 0, ..policy }, Timestamp(now)).points;
+        let unaged = super::score(&task, &RankPolicy { ageing: 0, ..policy }, expected.as_ref(), Timestamp(now)).points;
         prop_assert!(score.points >= unaged && score.points <= unaged.max(unaged.saturating_mul(2)));
     }
 }

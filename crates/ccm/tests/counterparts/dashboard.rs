@@ -66,7 +66,7 @@ async fn on_a_telephone(service: &Service) {
     for task in &tasks {
         browser.goto(&service.page(&format!("/tasks/{}", id(task)))).await;
     }
-    for path in ["/", "/?closed=1", "/health"] {
+    for path in ["/", "/?closed=1", "/ranking", "/health"] {
         browser.goto(&service.page(path)).await;
         browser.until("the live connection", "document.querySelector('#link[data-state=on]')").await;
     }

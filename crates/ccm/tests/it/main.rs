@@ -7,6 +7,7 @@ mod anomalies;
 mod app;
 mod bad_input;
 mod decisions;
+mod expectations;
 mod hardening;
 mod init;
 mod kill;

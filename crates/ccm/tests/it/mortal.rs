@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backlog::delivery::Delivery;
 use backlog::event::Event;
+use backlog::expect::Worked;
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
 use backlog::run::Run;
@@ -87,6 +88,10 @@ impl Store for Mortal {
     async fn stage_counts(&self) -> Result<Vec<(Stage, u64)>, StoreError> {
         self.life.living().await;
         self.store.stage_counts().await
+    }
+    async fn worked(&self, limit: usize) -> Result<Vec<Worked>, StoreError> {
+        self.life.living().await;
+        self.store.worked(limit).await
     }
     async fn run(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
         self.life.living().await;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use backlog::discovery::{Discovery, compare};
 use backlog::event::{Actor, EventKind, NewEvent};
+use backlog::expect::Expectations;
 use backlog::finding::{self, Finding};
 use backlog::names::RepoName;
 use backlog::task::{Command, Task, TaskState};
@@ -22,8 +23,8 @@ use store::{Commit, Repository, StoreError, TaskFilter};
 
 use super::source::{self, Look, Reader, Source};
 use super::{LOOKED_AT_AGAIN, mirror, park, tell};
-use crate::Context;
 use crate::settings::{POLICY_PATH, RepositoryPolicy};
+use crate::{Context, rank};
 
 /// The largest configuration or manifest file that is read, in bytes.
 const SMALL_FILE: u64 = 1 << 20;
@@ -290,9 +291,10 @@ async fn record(
     findings: Vec<Finding>,
 ) -> Result<()> {
     let filter = TaskFilter { repository: Some(repository.clone()), ..TaskFilter::default() };
+    let expectations = rank::expectations(ctx).await?;
     for _ in 0..5 {
         let known = ctx.store.tasks(&filter).await?;
-        let commit = recorded(ctx, &known, repository, source, findings.clone())?;
+        let commit = recorded(ctx, &known, &expectations, repository, source, findings.clone())?;
         if commit.tasks.is_empty() {
             return Ok(());
         }
@@ -308,6 +310,7 @@ async fn record(
 fn recorded(
     ctx: &Context,
     known: &[Task],
+    expectations: &Expectations,
     repository: &RepoName,
     source: &finding::Source,
     findings: Vec<Finding>,
@@ -336,7 +339,7 @@ fn recorded(
             let task = Some(task.id.clone());
             commit.events.push(NewEvent { at: now, repository: repository.clone(), task, actor: Actor::Service, kind });
         }
-        let score = backlog::rank::score(&task, &policy, now);
+        let score = backlog::rank::score(&task, &policy, expectations.about(&task.source, &task.kind), now);
         commit.tasks.push(Task { score, ..task });
     }
     Ok(commit)

@@ -33,7 +33,7 @@ fn task(text: &str) -> Task {
 
 fn issue(task: &Task) -> Proposal {
     let (title, body) = wording::proposal(task);
-    let body = format!("{body}{}", wording::how_to_decide("approved-for-dev"));
+    let body = format!("{body}{}", wording::how_to_decide("approved-for-dev", None));
     Proposal { issue: None, content: ContentHash::of(&title, &body), title, body, at: NOW }
 }
 
@@ -179,7 +179,7 @@ fn a_comment_that_moved_or_scored_anew_since_is_no_edit() {
         finding.path = "src/list.rs".to_owned();
         finding.line = 70;
     }
-    task.score = backlog::rank::score(&task, &backlog::rank::RankPolicy::default(), NOW);
+    task.score = backlog::rank::score(&task, &backlog::rank::RankPolicy::default(), None, NOW);
     assert_eq!(ordered(&task, body), "FIXME: sort the menu");
 }
 

@@ -1,5 +1,6 @@
 use backlog::approval::ContentHash;
 use backlog::event::{Channel, NewEvent};
+use backlog::expect::Expected;
 use backlog::finding::Fingerprint;
 use backlog::names::{RepoName, RunId};
 use backlog::rank::{RankPolicy, score};
@@ -44,12 +45,16 @@ fn finding_task(text: &str) -> Task {
     scored(Task::of_finding(finding, NOW))
 }
 
+fn likely() -> Expected {
+    Expected { cost_micro_usd: 423_000, millis: 301_000, merged: 9, tasks: 12, like: "todo FIXME".into() }
+}
+
 fn persons_task(title: &str, body: &str) -> Task {
     scored(Task::of_person(repo(), title.to_owned(), body.to_owned(), NOW))
 }
 
 fn scored(task: Task) -> Task {
-    Task { score: score(&task, &RankPolicy::default(), NOW), ..task }
+    Task { score: score(&task, &RankPolicy::default(), None, NOW), ..task }
 }
 
 fn shown(task: &Task, issue: Option<&str>) -> Proposal {
@@ -121,7 +126,7 @@ fn is_harmless(text: &str) -> bool {
 #[test]
 fn the_proposal_of_a_finding() {
     let (title, mut body) = proposal(&finding_task("FIXME: sort the menu\nby name"));
-    body.push_str(&how_to_decide("approved-for-dev"));
+    body.push_str(&how_to_decide("approved-for-dev", Some(&likely())));
     insta::assert_snapshot!(format!("{title}\n\n{body}"), @"
     FIXME: sort the menu by name
 
@@ -136,6 +141,8 @@ fn the_proposal_of_a_finding() {
 
     - +50 todo FIXME
     - +12 waiting 90 days
+
+    **What it takes:** About $0.42 and 6 min of an agent's work; 9 of the last 12 tasks of todo FIXME were merged.
 
     **To have it done**, somebody with write access sets the label `approved-for-dev` or comments `/ccm approve`. To have it never proposed again, close this issue or comment `/ccm reject`. What stands here is what will be done: edit it first if need be, because a later edit voids an approval.
     ");
@@ -165,7 +172,7 @@ fn the_proposal_of_a_person() {
 #[test]
 fn the_order_of_a_proposal_is_what_a_person_wrote_in_it() {
     let (_, body) = proposal(&finding_task("FIXME: sort the menu"));
-    let whole = format!("{body}{}", how_to_decide("yes"));
+    let whole = format!("{body}{}", how_to_decide("yes", Some(&likely())));
     let original = "In `src/menu.rs`, lines 7–9:\n\n```\nFIXME: sort the menu\n```";
     assert_eq!(order(&whole), original);
     assert_eq!(order(&whole.replace('\n', "\r\n")), original);

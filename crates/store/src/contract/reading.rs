@@ -109,3 +109,25 @@ pub(crate) async fn runs_come_in_order_of_attempts(store: Arc<dyn Store>) {
     assert_eq!((&all[0], all[1].started_at, all.len()), (&newest, NOW, 2));
     assert_eq!(store.run(&run(&two, 2).id).await.unwrap(), None);
 }
+
+pub(crate) async fn what_was_worked_is_summed_up_newest_first(store: Arc<dyn Store>) {
+    for (age, stage) in Stage::ALL.into_iter().enumerate() {
+        let mut task = Task { updated_at: at(age as i64), kind: stage.as_str().into(), ..task(REPO, stage.as_str()) };
+        let is_it = |state: &backlog::task::TaskState| state.stage() == stage;
+        task.state = states(&task).into_iter().find(is_it).unwrap();
+        let task = stored(&*store, task).await;
+        let runs = [1, 2].map(|attempt| {
+            let usage = backlog::run::Usage { cost_micro_usd: u64::from(attempt) * 100, ..Default::default() };
+            backlog::run::Run { finished_at: Some(at(i64::from(attempt))), usage, ..run(&task, attempt) }
+        });
+        store.commit(Commit { runs: runs.to_vec(), ..Commit::default() }).await.unwrap();
+    }
+    let mut rejected = task(REPO, "rejected before any run");
+    rejected.state = states(&rejected).into_iter().find(|state| state.stage() == Stage::Rejected).unwrap();
+    stored(&*store, rejected).await;
+    let worked = store.worked(0).await.unwrap();
+    let lines: Vec<_> =
+        worked.iter().map(|one| (one.kind.as_str(), one.merged, one.cost_micro_usd, one.millis)).collect();
+    assert_eq!(lines, [("rejected", false, 300, 3_000), ("failed", false, 300, 3_000), ("done", true, 300, 3_000)]);
+    assert_eq!(store.worked(1).await.unwrap(), worked[..1]);
+}

@@ -26,6 +26,7 @@ pub(super) fn migrations() -> Migrator {
         (1, "tables", include_str!("../../migrations/0001_tables.sql")),
         (2, "deliveries", include_str!("../../migrations/0002_deliveries.sql")),
         (3, "readings", include_str!("../../migrations/0003_readings.sql")),
+        (4, "spent", include_str!("../../migrations/0004_spent.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -4,14 +4,14 @@ use backlog::names::{RunId, TaskId};
 use backlog::run::Run;
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::failure::{Failure, decode, encode, rows};
+use super::failure::{Failure, decode, encode, integer, rows};
 use crate::MAX_ROWS;
 
 /// Inserts or replaces a run.
 pub(super) async fn save(db: &mut SqliteConnection, run: &Run) -> Result<(), Failure> {
     sqlx::query(
-        "INSERT INTO runs (id, task, attempt, started_at, finished_at, data) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (id) DO UPDATE SET started_at = $4, finished_at = $5, data = $6",
+        "INSERT INTO runs (id, task, attempt, started_at, finished_at, data, cost) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (id) DO UPDATE SET started_at = $4, finished_at = $5, data = $6, cost = $7",
     )
     .bind(run.id.as_str())
     .bind(run.id.task().as_str())
@@ -19,6 +19,7 @@ pub(super) async fn save(db: &mut SqliteConnection, run: &Run) -> Result<(), Fai
     .bind(run.started_at.0)
     .bind(run.finished_at.map(|at| at.0))
     .bind(encode(run))
+    .bind(integer(run.usage.cost_micro_usd))
     .execute(db)
     .await?;
     Ok(())

@@ -1,5 +1,6 @@
 //! Tasks.
 
+use backlog::expect::Worked;
 use backlog::names::TaskId;
 use backlog::task::{Stage, Task};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
@@ -12,11 +13,11 @@ pub(super) async fn save(db: &mut SqliteConnection, mut task: Task) -> Result<()
     let loaded = integer(task.version);
     task.version += 1;
     let statement = if loaded == 0 {
-        "INSERT INTO tasks (id, repository, source, stage, points, created_at, updated_at, search, data, version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10 + 1) ON CONFLICT (id) DO NOTHING"
+        "INSERT INTO tasks (id, repository, source, stage, points, created_at, updated_at, search, data, version, kind)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10 + 1, $11) ON CONFLICT (id) DO NOTHING"
     } else {
         "UPDATE tasks SET repository = $2, source = $3, stage = $4, points = $5, created_at = $6, updated_at = $7,
-         search = $8, data = $9, version = $10 + 1 WHERE id = $1 AND version = $10"
+         search = $8, data = $9, version = $10 + 1, kind = $11 WHERE id = $1 AND version = $10"
     };
     let written = sqlx::query(statement)
         .bind(task.id.as_str())
@@ -29,6 +30,7 @@ pub(super) async fn save(db: &mut SqliteConnection, mut task: Task) -> Result<()
         .bind(folded(&format!("{}\u{1f}{}", task.title, task.body)))
         .bind(encode(&task))
         .bind(loaded)
+        .bind(&task.kind)
         .execute(db)
         .await?;
     if written.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Conflict(task.id).into()) }
@@ -63,6 +65,23 @@ pub(super) async fn list(db: &SqlitePool, filter: &TaskFilter) -> Result<Vec<Tas
     query.push(" ORDER BY points DESC, created_at, id LIMIT ").push_bind(rows(filter.limit, MAX_ROWS));
     let found: Vec<String> = query.build_query_scalar().fetch_all(db).await?;
     found.iter().map(|data| decode("task", data)).collect()
+}
+
+/// What an agent worked on and has ended, newest first.
+pub(super) async fn worked(db: &SqlitePool, limit: usize) -> Result<Vec<Worked>, Failure> {
+    let found: Vec<(String, String, String, i64, i64)> = sqlx::query_as(
+        "SELECT t.source, t.kind, t.stage, sum(r.cost), sum(coalesce(r.finished_at, r.started_at) - r.started_at)
+         FROM tasks t JOIN runs r ON r.task = t.id WHERE t.stage IN ('done', 'failed', 'rejected')
+         GROUP BY t.id, t.source, t.kind, t.stage, t.updated_at ORDER BY t.updated_at DESC, t.id LIMIT $1",
+    )
+    .bind(rows(limit, MAX_ROWS))
+    .fetch_all(db)
+    .await?;
+    let one = |(source, kind, stage, cost, millis): (String, String, String, i64, i64)| {
+        let merged = stage == Stage::Done.as_str();
+        Ok(Worked { source: word("source", source)?, kind, merged, cost_micro_usd: count(cost), millis: count(millis) })
+    };
+    found.into_iter().map(one).collect()
 }
 
 /// Every stage in the order of the board, also those without tasks.

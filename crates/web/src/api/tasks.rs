@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use backlog::approval::parse_usd;
 use backlog::event::Channel;
 use backlog::names::RepoName;
-use backlog::task::Stage;
+use backlog::task::{Stage, Task};
 use pipeline::approve::{self, Decision};
+use pipeline::rank;
 use serde::{Deserialize, Serialize};
 use store::TaskFilter;
 use utoipa::{IntoParams, ToSchema};
@@ -58,7 +59,13 @@ pub(super) async fn list(State(site): State<Arc<Site>>, Asked(which): Asked<Whic
     let limit = which.limit.unwrap_or(100).clamp(1, MOST);
     let filter = TaskFilter { stages, repository, search: which.search, limit, ..TaskFilter::default() };
     let tasks = site.ctx.store.tasks(&filter).await?;
-    Ok(Json(TaskList { tasks: tasks.iter().map(TaskView::of).collect() }))
+    let expectations = rank::expectations(&site.ctx).await?;
+    Ok(Json(TaskList { tasks: tasks.iter().map(|task| TaskView::of(task, &expectations)).collect() }))
+}
+
+/// One task as programs see it.
+async fn view(site: &Site, task: &Task) -> Result<Json<TaskView>, ApiFault> {
+    Ok(Json(TaskView::of(task, &rank::expectations(&site.ctx).await?)))
 }
 
 fn repository(name: &str) -> Result<RepoName, ApiFault> {
@@ -87,7 +94,7 @@ pub(super) async fn create(State(site): State<Arc<Site>>, Input(new): Input<NewT
     let repository = repository(&new.repository)?;
     let by = actor(&site, Channel::Api);
     let task = approve::add(&site.ctx, repository, &new.title, &new.body, new.agent, by).await?;
-    Ok((StatusCode::CREATED, Json(TaskView::of(&task))).into_response())
+    Ok((StatusCode::CREATED, view(&site, &task).await?).into_response())
 }
 
 /// Shows one task.
@@ -95,12 +102,12 @@ pub(super) async fn create(State(site): State<Arc<Site>>, Input(new): Input<NewT
     (status = 200, body = TaskView), (status = 404, body = ErrorEnvelope)))]
 pub(super) async fn get(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Answer<TaskView> {
     let task = site.ctx.store.task(&task_id(&id)?).await?.ok_or_else(|| Fault::no_task(&id))?;
-    Ok(Json(TaskView::of(&task)))
+    view(&site, &task).await
 }
 
 async fn decide(site: &Arc<Site>, id: &str, decision: Decision) -> Answer<TaskView> {
     let task = approve::decide(&site.ctx, &task_id(id)?, decision, actor(site, Channel::Api)).await?;
-    Ok(Json(TaskView::of(&task)))
+    view(site, &task).await
 }
 
 /// An approval.

@@ -1,5 +1,6 @@
 //! Tasks, runs, repositories and events as programs see them. A change here is a change of the outward contract.
 
+use backlog::expect::{Expectations, Expected};
 use backlog::run::RunState;
 use backlog::task::TaskState;
 use backlog::time::Timestamp;
@@ -39,6 +40,8 @@ pub(crate) struct TaskView {
     points: i64,
     /// The parts of the points.
     reasons: Vec<ReasonView>,
+    /// What it is likely to take, once enough tasks like it were worked here.
+    expected: Option<ExpectedView>,
     /// The hash of what people are shown. Hand it back with an approval.
     content: String,
     /// The agent chosen for it.
@@ -70,8 +73,35 @@ pub(crate) struct ReasonView {
     points: i64,
 }
 
+/// What a task is likely to take, by the tasks like it that were worked here.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ExpectedView {
+    /// All its runs together, in US dollars.
+    cost_usd: f64,
+    /// Time that agents work at it.
+    seconds: f64,
+    /// How many of `tasks` were merged.
+    merged: usize,
+    /// How many tasks this is taken from, 5 to 50.
+    tasks: usize,
+    /// What they have in common: a source and a kind, or a source.
+    like: String,
+}
+
+impl ExpectedView {
+    fn of(expected: &Expected) -> Self {
+        Self {
+            cost_usd: dollars(expected.cost_micro_usd),
+            seconds: expected.millis as f64 / 1000.0,
+            merged: expected.merged,
+            tasks: expected.tasks,
+            like: expected.like.clone(),
+        }
+    }
+}
+
 impl TaskView {
-    pub(crate) fn of(task: &backlog::task::Task) -> Self {
+    pub(crate) fn of(task: &backlog::task::Task, expectations: &Expectations) -> Self {
         let place = task.finding.as_ref().filter(|finding| !finding.path.is_empty());
         let work = task.state.work();
         let failure = match &task.state {
@@ -95,6 +125,7 @@ impl TaskView {
                 .iter()
                 .map(|reason| ReasonView { name: reason.name.clone(), points: reason.points })
                 .collect(),
+            expected: expectations.about(&task.source, &task.kind).map(ExpectedView::of),
             content: pipeline::approve::seen(task).as_str().to_owned(),
             agent: task.agent.clone(),
             budget_usd: task.budget_micro_usd.map(dollars),

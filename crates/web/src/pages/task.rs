@@ -6,12 +6,13 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Html;
 use backlog::event::{Actor, Channel, Event, EventKind};
+use backlog::expect::Expected;
 use backlog::names::{RunId, TaskId};
 use backlog::rank::Reason;
 use backlog::run::{Run, RunOutcome, RunState};
 use backlog::task::{Command, Stage, Task, TaskState};
-use pipeline::approve;
 use pipeline::wording::{self, usd};
+use pipeline::{approve, rank};
 use serde::Deserialize;
 use store::EventQuery;
 
@@ -115,6 +116,8 @@ fn web_link(url: &str) -> Option<String> {
 struct Why<'a> {
     points: i64,
     reasons: &'a [Reason],
+    /// What it is likely to take, once enough like it were worked.
+    likely: Option<String>,
     source: String,
     kind: &'a str,
     place: Option<String>,
@@ -125,12 +128,13 @@ struct Why<'a> {
 }
 
 impl<'a> Why<'a> {
-    fn of(task: &'a Task) -> Self {
+    fn of(task: &'a Task, expected: Option<&Expected>) -> Self {
         let finding = task.finding.as_ref();
         let place = finding.filter(|finding| !finding.path.is_empty());
         Self {
             points: task.score.points,
             reasons: &task.score.reasons,
+            likely: expected.map(wording::expected),
             source: task.source.to_string(),
             kind: &task.kind,
             place: place.map(|finding| format!("{}:{}", finding.path, finding.line)),
@@ -366,6 +370,7 @@ pub(super) async fn parts(site: &Arc<Site>, id: &TaskId, chosen: Option<&RunId>)
     let rows = runs.iter().rev().map(|run| RunRow::of(run, shown.as_ref() == Some(&run.id))).collect();
     let query = EventQuery { task: Some(id.clone()), newest_first: true, limit: EVENTS, ..EventQuery::default() };
     let events = site.ctx.store.events(&query).await?;
+    let expectations = rank::expectations(&site.ctx).await?;
     let open = task.state.stage() == Stage::Running;
     let name = task.id.to_string();
     Ok(vec![
@@ -373,7 +378,7 @@ pub(super) async fn parts(site: &Arc<Site>, id: &TaskId, chosen: Option<&RunId>)
         Part::new("task-run", &RunPart::of(run.as_ref()))?,
         Part::new("task-say", &Say { id: name.clone(), open, text: "", problem: None })?,
         Part::new("task-diff", &DiffPart::of(run.as_ref()))?,
-        Part::new("task-why", &Why::of(&task))?,
+        Part::new("task-why", &Why::of(&task, expectations.about(&task.source, &task.kind)))?,
         Part::new("task-options", &Options::of(site, &task))?,
         Part::new("task-runs", &Runs { task: name, runs: rows })?,
         Part::new("task-timeline", &Timeline::of(&events))?,

@@ -232,3 +232,26 @@ async fn the_health_page_shows_what_is_measured() {
     }
     visit.stop().await;
 }
+
+#[tokio::test]
+async fn the_ranking_says_what_counts_and_what_tasks_took() {
+    let visit = Visit::signed_in().await;
+    let page = visit.page("/ranking").await;
+    assert!(page.contains("Nothing is known yet") && page.contains("a person asks for it"), "{page}");
+    for n in 0..5 {
+        let task = visit.store(&sample::at(sample::task(&format!("Task {n}")), Stage::Done)).await;
+        visit.ctx.store.commit(Commit { runs: vec![sample::run(&task, "")], ..Commit::default() }).await.unwrap();
+    }
+    let page = visit.page("/ranking").await;
+    for part in ["<code>experience</code>", "Tasks of", ">person<", ">5<", "$0.42", "4 min 12 s"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let next = visit.store(&sample::task("One more")).await;
+    let said = "About $0.42 and 5 min of an agent&#39;s work; 5 of the last 5 tasks of person were merged.";
+    let page = visit.page(&format!("/tasks/{}", next.id)).await;
+    assert!(page.contains(said), "{page}");
+    let (_, json) = visit.api("GET", &format!("/api/v1/tasks/{}", next.id), None).await;
+    assert_eq!(json["expected"]["cost_usd"], 0.42, "{json}");
+    assert_eq!((&json["expected"]["merged"], &json["expected"]["tasks"]), (&5.into(), &5.into()), "{json}");
+    visit.stop().await;
+}

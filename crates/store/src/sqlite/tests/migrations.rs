@@ -13,7 +13,8 @@ use crate::{EventQuery, JobKind, Store, StoreError, TaskFilter};
 
 /// Rows as the program of that migration wrote them, in every table it knew. `{task}`, `{run}` and so on are filled in
 /// by [`fill`]. One entry per migration; what an entry says never changes once its migration was released.
-const ROWS: &[&[&[&str]]] = &[&[TABLES], &[TABLES, DELIVERIES], &[TABLES, DELIVERIES, READINGS]];
+const ROWS: &[&[&[&str]]] =
+    &[&[TABLES], &[TABLES, DELIVERIES], &[TABLES, DELIVERIES, READINGS], &[TABLES, DELIVERIES, READINGS]];
 
 const TABLES: &[&str] = &[
     "INSERT INTO tasks (id, repository, source, stage, points, created_at, updated_at, version, search, data)

@@ -49,6 +49,7 @@ mod line;
 mod pools;
 mod record;
 mod view;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -69,7 +70,7 @@ use kept::Kept;
 pub use limits::Limits;
 use line::{Lane, Line, Place};
 use pools::{Pools, Room, Usage};
-use record::{Passage, Record, Voice, opens};
+use record::{Passage, Record, Voice};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -390,7 +391,7 @@ impl Inner {
             at = at.max(gate);
         }
         if ask.traffic == Traffic::Mint {
-            at = at.max(opens(&record.mints, this.limits.mints_per_hour, HOUR));
+            at = at.max(record.mints.opens(this.limits.mints_per_hour, HOUR));
         }
         let reserved = if ask.priority == Priority::Urgent { 0 } else { local.line.urgent() };
         match local.pools.room(ask, &this.limits, (members, living), reserved, now) {

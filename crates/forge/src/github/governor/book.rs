@@ -6,9 +6,13 @@ use std::time::Duration;
 use backlog::names::RepoName;
 use backlog::time::Timestamp;
 
-use super::record::{Hold, Passage, Record, Voice, book, opens};
+use super::record::{Hold, Passage, Record, Voice};
 use super::{Ask, HOUR, Inner, LOOK_AGAIN, Local, MINUTE, Permit, Traffic};
 use crate::github::client::Failure;
+
+/// What a timer is late by at most: a write that starts so late counts as having started in time. Without this every
+/// write would be late by all the lateness before it, and the pace slower than the one that is configured.
+const LATE: Duration = Duration::from_millis(5);
 
 impl Inner {
     /// When a write may start: alone, at its distance from the last one, within the budget of content.
@@ -32,14 +36,14 @@ impl Inner {
     /// When this identity may say one more thing (R12, R20).
     fn voice_at(&self, traffic: Traffic, voice: &Voice, now: Timestamp) -> Timestamp {
         let limits = &self.limits;
-        let at = voice.door.closed_until.max(opens(&voice.content, limits.content_per_minute, MINUTE)).max(opens(
-            &voice.content,
-            limits.content_per_hour,
-            HOUR,
-        ));
+        let at = voice
+            .door
+            .closed_until
+            .max(voice.content.opens(limits.content_per_minute, MINUTE))
+            .max(voice.content.opens(limits.content_per_hour, HOUR));
         if traffic == Traffic::NewPull {
             let allowed = voice.pulls_allowed(limits.pulls_per_hour, limits.pulls_per_hour_most, now);
-            return at.max(opens(&voice.pulls, allowed, HOUR));
+            return at.max(voice.pulls.opens(allowed, HOUR));
         }
         at
     }
@@ -55,17 +59,19 @@ impl Inner {
         let until = now.plus(self.limits.request_timeout).plus(Duration::from_secs(10));
         let hold = Hold { member: self.me.clone(), number: permit.number, until };
         permit.gate = write;
-        let booked = self.change(now, |record| self.book(record, ask, &permit.probes, &hold, now)).await?;
-        if let Err(at) = booked {
-            permit.gate = false;
-            permit.probes.clear();
-            return Ok(Err(at));
-        }
+        let start = match self.change(now, |record| self.book(record, ask, &permit.probes, &hold, now)).await? {
+            Ok(start) => start,
+            Err(at) => {
+                permit.gate = false;
+                permit.probes.clear();
+                return Ok(Err(at));
+            }
+        };
         if write {
             let mut local = self.local();
-            local.last_write = now;
+            local.last_write = start;
             if ask.traffic.is_content() {
-                local.last_notice = now;
+                local.last_notice = start;
             }
         }
         if ask.traffic.is_content() {
@@ -78,6 +84,7 @@ impl Inner {
         Ok(Ok(permit))
     }
 
+    /// Gives the start that the next write keeps its distance from.
     fn book(
         &self,
         record: &mut Record,
@@ -85,7 +92,8 @@ impl Inner {
         probes: &[String],
         hold: &Hold,
         now: Timestamp,
-    ) -> Result<(), Timestamp> {
+    ) -> Result<Timestamp, Timestamp> {
+        let mut start = now;
         if let Passage::Closed(until) = record.door.passage(now) {
             return Err(until);
         }
@@ -101,25 +109,28 @@ impl Inner {
             if at > now {
                 return Err(at);
             }
+            if now.since(at) <= LATE {
+                start = at;
+            }
             record.gate = Some(hold.clone());
-            record.last_write = now;
+            record.last_write = start;
             if ask.traffic.is_content() {
-                record.last_notice = now;
+                record.last_notice = start;
             }
         }
         if ask.traffic == Traffic::Mint {
-            let at = opens(&record.mints, self.limits.mints_per_hour, HOUR);
+            let at = record.mints.opens(self.limits.mints_per_hour, HOUR);
             if at > now {
                 return Err(at);
             }
-            book(&mut record.mints, now);
+            record.mints.book(now);
         }
         for scope in probes {
             if let Some(door) = record.scope(scope) {
                 door.probe = Some(hold.clone());
             }
         }
-        Ok(())
+        Ok(start)
     }
 
     fn say(&self, voice: &mut Voice, traffic: Traffic, now: Timestamp) -> Result<(), Timestamp> {
@@ -127,9 +138,9 @@ impl Inner {
         if at > now {
             return Err(at);
         }
-        book(&mut voice.content, now);
+        voice.content.book(now);
         if traffic == Traffic::NewPull {
-            book(&mut voice.pulls, now);
+            voice.pulls.book(now);
             if voice.pulls_since == Timestamp::default() {
                 voice.pulls_since = now;
             }

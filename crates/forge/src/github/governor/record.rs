@@ -1,12 +1,13 @@
 //! What the processes of one actor share, as it is stored.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backlog::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::pools::Usage;
+use super::window::Window;
 use super::{HOUR, MINUTE, RESOURCES};
 
 /// How long a process counts as one that sends, after it last said so.
@@ -35,7 +36,7 @@ pub(super) struct Record {
     pub(super) last_notice: Timestamp,
     /// The last merge of each repository.
     pub(super) merges: BTreeMap<String, Timestamp>,
-    pub(super) mints: VecDeque<Timestamp>,
+    pub(super) mints: Window,
 }
 
 /// What one bot identity said, through whichever actor.
@@ -43,8 +44,8 @@ pub(super) struct Record {
 #[serde(default)]
 pub(super) struct Voice {
     pub(super) door: Door,
-    pub(super) content: VecDeque<Timestamp>,
-    pub(super) pulls: VecDeque<Timestamp>,
+    pub(super) content: Window,
+    pub(super) pulls: Window,
     /// Pull requests an hour at `pulls_since`; it grows from there.
     pub(super) pulls_allowed: Option<f64>,
     pub(super) pulls_since: Timestamp,
@@ -195,18 +196,4 @@ impl Voice {
             self.pulls_allowed.unwrap_or(start as f64) * 1.1f64.powi(i32::try_from(hours.min(1_000)).unwrap_or(0));
         (grown.min(most as f64) as usize).max(1)
     }
-}
-
-/// When a rolling window of this size has room for one more; in the past when it has.
-pub(super) fn opens(sent: &VecDeque<Timestamp>, most: usize, window: Duration) -> Timestamp {
-    let most = most.max(1);
-    sent.len().checked_sub(most).and_then(|at| sent.get(at)).map_or(Timestamp::default(), |at| at.plus(window))
-}
-
-/// Notes one more; what is older than an hour is forgotten.
-pub(super) fn book(sent: &mut VecDeque<Timestamp>, now: Timestamp) {
-    while sent.front().is_some_and(|at| now.since(*at) >= HOUR) {
-        sent.pop_front();
-    }
-    sent.push_back(now);
 }

@@ -1,11 +1,11 @@
 //! The limits as people see them: one meter for each thing that is counted.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use backlog::time::Timestamp;
 
 use super::record::Door;
+use super::window::Window;
 use super::{Governor, HOUR, MINUTE};
 use crate::LimitView;
 
@@ -50,9 +50,9 @@ impl Governor {
         }
         views.push(slots);
         let limits = &inner.limits;
-        let count = |sent: &VecDeque<Timestamp>, window: Duration| {
-            let recent = sent.iter().filter(|at| now.since(**at) < window);
-            (recent.clone().count() as u64, recent.min().map_or(now, |oldest| oldest.plus(window)))
+        let count = |sent: &Window, window: Duration| {
+            let (used, oldest) = sent.count(window, now);
+            (used, oldest.map_or(now, |oldest| oldest.plus(window)))
         };
         let pulls = voice.pulls_allowed(limits.pulls_per_hour, limits.pulls_per_hour_most, now);
         let windows = [

@@ -176,3 +176,41 @@ async fn r22_an_app_mints_a_thousand_tokens_an_hour_and_needs_no_write_gate() {
     assert_eq!(mints.iter().filter(|at| **at == 0).count(), 10, "side by side");
     assert_eq!(Limits::default().mints_per_hour, 1_000);
 }
+
+#[tokio::test]
+async fn r19_ten_thousand_waiting_writes_leave_at_exactly_the_configured_pace() {
+    for (traffic, pace) in [(Traffic::Edit, 1_000), (Traffic::Notice, 3_000)] {
+        let bench = Bench::new();
+        let limits = Limits { content_per_hour: 10_000, ..Limits::default() };
+        let governor = bench.governor(limits).await;
+        let takes = Duration::from_millis(400);
+        let mut starts = join_all((0..10_000).map(|_| bench.insist(&governor, traffic.into(), takes))).await;
+        starts.sort_unstable();
+        let planned: Vec<u64> = (0..10_000).map(|n| n * pace).collect();
+        assert!(starts == planned, "{traffic:?}: the last one leaves at {:?}", starts.last());
+    }
+}
+
+#[tokio::test]
+async fn r20_ten_thousand_waiting_issues_use_up_each_hour_and_no_more() {
+    let bench = Bench::new();
+    let limits = Limits::default();
+    let (hourly, governor) = (limits.content_per_hour as u64, bench.governor(limits).await);
+    let mut starts =
+        join_all((0..10_000).map(|_| bench.insist(&governor, Traffic::Notice.into(), Duration::ZERO))).await;
+    starts.sort_unstable();
+    let planned: Vec<u64> = (0..10_000).map(|n| n / hourly * 3_600_000 + n % hourly * 3_000).collect();
+    assert!(starts == planned, "{} an hour; the last one leaves at {:?}", hourly, starts.last());
+}
+
+#[tokio::test]
+async fn r19_a_late_timer_makes_no_later_write_late_but_a_late_write_starts_anew() {
+    let bench = Bench::new();
+    let governor = bench.governor(Limits::default()).await;
+    bench.send(&governor, Traffic::Edit, Duration::ZERO).await;
+    for (at, next) in [(1_004, 2_000), (3_900, 4_900)] {
+        bench.clock.sleep(Duration::from_millis(at - bench.at())).await;
+        assert_eq!(bench.send(&governor, Traffic::Edit, Duration::ZERO).await, at);
+        assert_eq!(bench.send(&governor, Traffic::Edit, Duration::ZERO).await, next);
+    }
+}

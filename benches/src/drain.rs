@@ -16,11 +16,12 @@ use crate::report::{Report, of, seconds};
 use crate::server::{Entrance, Server, Setup};
 
 const WRITES: usize = 10_000;
-/// The pace of this benchmark: far above what GitHub allows, so that it ends within minutes.
-const SPACING: Duration = Duration::from_millis(10);
+/// The pace of this benchmark: 25 times what GitHub allows, so that it ends within minutes. Each write is stored five
+/// times before its turn is over, which takes this long on no machine.
+const SPACING: Duration = Duration::from_millis(40);
 /// How often the process is killed, and after how long each time.
 const KILLS: u32 = 3;
-const KILLED_AFTER: Duration = Duration::from_secs(8);
+const KILLED_AFTER: Duration = Duration::from_secs(20);
 
 /// What the child is told.
 #[derive(Serialize, Deserialize)]
@@ -30,7 +31,7 @@ struct Work {
 }
 
 pub async fn run(report: &mut Report) -> Result<()> {
-    report.table("10,000 issues at a pace of one in 10 ms, killed three times with SIGKILL", &["What", "Value"]);
+    report.table("10,000 issues at a pace of one in 40 ms, killed three times with SIGKILL", &["What", "Value"]);
     let setup = Setup {
         owners: 1,
         repositories: 100,
@@ -68,11 +69,11 @@ pub async fn run(report: &mut Report) -> Result<()> {
     let exact = SPACING.as_secs_f64();
     report.promise(
         &format!(
-            "the pace is what is configured, never faster and at most a twentieth slower: {} for {}",
+            "the pace is what is configured, never faster and at most a fiftieth slower: {} for {}",
             seconds(pace),
             seconds(exact)
         ),
-        pace >= exact && pace <= exact * 1.05,
+        pace >= exact && pace <= exact * 1.02,
     );
     Ok(())
 }

@@ -7,4 +7,5 @@ pub mod github;
 pub mod judge;
 pub mod model;
 mod program;
+pub mod registries;
 pub mod scissors;

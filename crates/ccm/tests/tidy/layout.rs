@@ -3,7 +3,7 @@
 use crate::tree::Tree;
 
 /// Which of our crates a crate may depend on. The same table stands in ARCHITECTURE.md.
-const TABLE: [(&str, &[&str]); 11] = [
+const TABLE: [(&str, &[&str]); 12] = [
     ("backlog", &[]),
     ("scan", &["backlog"]),
     ("git", &["backlog"]),
@@ -11,10 +11,14 @@ const TABLE: [(&str, &[&str]); 11] = [
     ("runner", &["backlog"]),
     ("gateway", &["backlog"]),
     ("store", &["backlog"]),
-    ("pipeline", &["backlog", "scan", "git", "forge", "runner", "gateway", "store"]),
+    ("registry", &["backlog"]),
+    ("pipeline", &["backlog", "scan", "git", "forge", "runner", "gateway", "store", "registry"]),
     ("web", &["backlog", "store", "forge", "pipeline"]),
-    ("ccm", &["backlog", "scan", "git", "forge", "runner", "gateway", "store", "pipeline", "web"]),
-    ("testkit", &["backlog", "scan", "git", "forge", "runner", "gateway", "store", "pipeline", "web", "ccm"]),
+    ("ccm", &["backlog", "scan", "git", "forge", "runner", "gateway", "store", "registry", "pipeline", "web"]),
+    (
+        "testkit",
+        &["backlog", "scan", "git", "forge", "runner", "gateway", "store", "registry", "pipeline", "web", "ccm"],
+    ),
 ];
 
 /// Lines of a Rust file, with its tests.

@@ -10,7 +10,7 @@
 //! [`discovery`] compares with what is known, [`task`] holds the states and
 //! their checked transitions, [`rank`] orders them, [`expect`] says what they are likely to take, [`room`] and [`quiet`] say how many are shown to people and when,
 //! [`verdict`] and [`review`] judge runs and pull requests,
-//! [`retry`] says when to try again, [`intent`] is a write to a code host before it is sent, [`delivery`] is what a code
+//! [`retry`] says when to try again, [`welcome`] where agents are not wanted, [`intent`] is a write to a code host before it is sent, [`delivery`] is what a code
 //! host says has happened, [`event`] is the line of a timeline.
 
 pub mod alert;
@@ -33,3 +33,4 @@ mod sample;
 pub mod task;
 pub mod time;
 pub mod verdict;
+pub mod welcome;

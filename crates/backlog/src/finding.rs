@@ -151,6 +151,10 @@ pub struct Finding {
     /// How many people's reactions and replies it has.
     #[serde(default, skip_serializing_if = "nobody")]
     pub interest: u64,
+    /// What it is one piece of work with: those of one look at a source that say the same here become one task, as far as
+    /// none of them has one yet. Means nothing from one look to the next; `None` stands by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 fn nobody(people: &u64) -> bool {

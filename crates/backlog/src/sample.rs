@@ -40,6 +40,7 @@ pub(crate) fn finding(kind: &str, text: &str) -> Finding {
         issue: None,
         url: String::new(),
         interest: 0,
+        group: None,
     }
 }
 

@@ -66,6 +66,7 @@ fn finding(
         issue: todo.issue,
         url: String::new(),
         interest: 0,
+        group: None,
     }
 }
 

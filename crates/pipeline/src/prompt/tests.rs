@@ -27,6 +27,7 @@ fn task(text: &str) -> Task {
         issue: None,
         url: String::new(),
         interest: 0,
+        group: None,
     };
     Task::of_finding(finding, NOW)
 }

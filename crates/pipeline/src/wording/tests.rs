@@ -41,6 +41,7 @@ fn finding_task(text: &str) -> Task {
         issue: None,
         url: String::new(),
         interest: 0,
+        group: None,
     };
     scored(Task::of_finding(finding, NOW))
 }

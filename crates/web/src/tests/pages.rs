@@ -52,6 +52,7 @@ async fn nothing_from_outside_becomes_markup() {
         issue: None,
         url: String::new(),
         interest: 0,
+        group: None,
     });
     let task = visit.store(&sample::at(task, Stage::Running)).await;
     let mut run = sample::run(&task, &format!("diff --git a/x b/{EVIL}\n@@ -1 +1 @@\n+{EVIL}\n"));

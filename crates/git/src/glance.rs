@@ -73,19 +73,24 @@ impl Glance {
         self.mirror.contains(commit).await
     }
 
-    /// See [`Mirror::read_blobs`]; those that are not here are fetched first, all in one request. Errors: also those of
-    /// the network, [`GitError::TooLarge`].
+    /// Fetches those of the blobs that are not here, all in one request. Errors: those of the network,
+    /// [`GitError::TooLarge`].
+    pub async fn bring(&self, oids: &[String]) -> Result<(), GitError> {
+        if self.mirror.extent == Extent::Partial {
+            for batch in self.mirror.missing(oids).await?.chunks(BATCH) {
+                self.mirror.fetch_blobs(batch).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`Mirror::read_blobs`]; what was not brought may be missing.
     pub async fn read_blobs(
         &self,
         oids: &[String],
         max_bytes: u64,
         each: impl FnMut(usize, Blob) + Send,
     ) -> Result<(), GitError> {
-        if self.mirror.extent == Extent::Partial {
-            for batch in self.mirror.missing(oids).await?.chunks(BATCH) {
-                self.mirror.fetch_blobs(batch).await?;
-            }
-        }
         self.mirror.read_blobs(oids, max_bytes, each).await
     }
 

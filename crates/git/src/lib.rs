@@ -13,13 +13,14 @@
 //!
 //! *Design.* `process` starts git (environment, deadline, bounds); `error` says what went wrong as a branch that callers
 //! take; `ls_refs` asks what moved; `mirror`, `read` and `push` are the three sides of a [`Mirror`]; `glance` is the small one
-//! beside it; `checkout` and `local` are the work trees.
+//! beside it, `archive` a look that needs neither; `checkout` and `local` are the work trees.
 //!
 //! *Known races.* A mirror's folder belongs to one service process: two would meet at git's own lock files and one
 //! would fail; accepted, since data folders are not shared. A branch may move between asking for it and fetching it:
 //! the fetched commit is what is reported. An agent that still runs while its checkout is committed gets committed as
 //! far as it came; callers stop it first.
 
+mod archive;
 mod checkout;
 mod error;
 mod glance;
@@ -35,6 +36,7 @@ mod remove;
 #[cfg(test)]
 mod testing;
 
+pub use archive::{Unfit, Unpacked, unpack};
 pub use checkout::{Author, Checkout};
 pub use error::{GitError, Rejection};
 pub use glance::Glance;

@@ -6,7 +6,9 @@
 //! **Wanted properties.** Nothing is fetched when nothing moved; a repository that cannot be worked is parked with
 //! a reason and what mends it, and is tried again later and later; one bad repository holds up no other.
 
+pub mod content;
 mod look;
+mod reading;
 pub mod source;
 pub mod todo;
 
@@ -21,7 +23,7 @@ use backlog::event::{Actor, EventKind, NewEvent};
 use backlog::names::RepoName;
 use backlog::retry::backoff;
 use forge::{ForgeError, GitAccess, GitUse, Known, RepositoryView};
-use git::{GitError, Mirror};
+use git::{GitError, Glance, Mirror};
 use store::{Commit, Repository, TaskFilter};
 
 use crate::{Context, sweep};
@@ -278,12 +280,21 @@ async fn why(ctx: &Arc<Context>, name: &RepoName, error: &anyhow::Error) -> Opti
     }
 }
 
-/// Brings the mirror of a repository up to date.
+/// The mirror of a repository, with its history: what runs borrow from.
 ///
 /// # Errors
-/// When the code host or git refuses.
+/// When the code host gives no access, or the disk fails.
 pub async fn mirror(ctx: &Arc<Context>, name: &RepoName) -> Result<Mirror> {
     Ok(ctx.git.open_mirror(ctx.paths.mirror(name), remote(ctx, name).await?).await?)
+}
+
+/// What looks read a repository through.
+///
+/// # Errors
+/// When the code host gives no access, or the disk fails.
+pub async fn glance(ctx: &Arc<Context>, name: &RepoName) -> Result<Glance> {
+    let (glance, mirror) = (ctx.paths.glance(name), ctx.paths.mirror(name));
+    Ok(ctx.git.open_glance(glance, mirror, remote(ctx, name).await?).await?)
 }
 
 /// How git reaches a repository now.

@@ -1,5 +1,6 @@
 //! Housekeeping: deletes only what is provably ours and dead.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,10 +31,11 @@ pub async fn housekeep(ctx: &Arc<Context>) -> Result<()> {
     Ok(())
 }
 
-/// How often a mirror is packed.
+/// How often what is kept of a repository is packed.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(7 * 86_400);
 
-/// Reconciler: packs a repository's mirror now and then. Every fetch adds to it, and git is told not to tidy by itself.
+/// Reconciler: packs what is here of a repository now and then. Every fetch adds to it, and git is told not to tidy by
+/// itself.
 ///
 /// # Errors
 /// When the store or git fails; it is tried again when the next time has come.
@@ -43,7 +45,17 @@ pub async fn maintain(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> {
         return Ok(());
     }
     ctx.store.put_note(space, key, "", Some(now.plus(MAINTAIN_EVERY))).await?;
-    Ok(crate::discover::mirror(ctx, repository).await?.maintain().await?)
+    if is_there(&ctx.paths.glance(repository)).await? {
+        crate::discover::glance(ctx, repository).await?.maintain().await?;
+    }
+    if is_there(&ctx.paths.mirror(repository)).await? {
+        crate::discover::mirror(ctx, repository).await?.maintain().await?;
+    }
+    Ok(())
+}
+
+async fn is_there(folder: &Path) -> Result<bool> {
+    tokio::fs::try_exists(folder).await.with_context(|| format!("cannot use {}", folder.display()))
 }
 
 /// At the start of the service: ends what an earlier process of this machine left behind.

@@ -220,6 +220,12 @@ impl Paths {
         self.mirrors().join(format!("{}.git", repository.as_str().replace('/', "~")))
     }
 
+    /// What looks read one repository through, where it is not its mirror.
+    #[must_use]
+    pub fn glance(&self, repository: &RepoName) -> PathBuf {
+        self.mirrors().join(format!("{}.look", repository.as_str().replace('/', "~")))
+    }
+
     /// Checkouts, homes and sockets of runs.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

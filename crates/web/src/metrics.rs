@@ -42,6 +42,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("ccm_operation_duration_seconds", Kind::Histogram, "How long operations took."),
     ("ccm_operations_total", Kind::Counter, "Operations that ended, by outcome."),
     ("ccm_tasks_total", Kind::Gauge, "Tasks by state."),
+    ("ccm_files_read_total", Kind::Counter, "Contents of files that looks have read, each once for all sources."),
     ("ccm_github_requests_total", Kind::Counter, "Requests to GitHub."),
     ("ccm_github_request_duration_seconds", Kind::Histogram, "How long requests to GitHub took."),
     ("ccm_github_budget", Kind::Gauge, "What a window of a limit at GitHub has."),
@@ -115,7 +116,8 @@ fn describe() {
 
 impl Metrics {
     /// Everything as Prometheus text.
-    pub(crate) fn render(&self) -> String {
+    #[must_use]
+    pub fn render(&self) -> String {
         let mut text = self.handle.render();
         for (name, kind, what) in METRICS {
             if !text.contains(&format!("# TYPE {name} ")) {

@@ -345,7 +345,7 @@ async fn a_mirror_does_not_pile_up_packs() {
         let many: Vec<(String, String)> = (0..120).map(|file| (format!("f{file}"), format!("{n}"))).collect();
         let files: Vec<(&str, &str)> = many.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         t.github.commit("me/app", "More", &files).await;
-        t.later(Duration::from_secs(3600)).await;
+        discover::mirror(&t.ctx, &app()).await.unwrap().fetch().await.unwrap();
     }
     t.later(Duration::from_secs(8 * 86_400)).await;
     assert_eq!(packs(), 1);

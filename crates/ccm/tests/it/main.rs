@@ -16,6 +16,7 @@ mod line;
 mod mortal;
 mod parked;
 mod proposals;
+mod reading;
 mod scan_command;
 mod story;
 mod sweep;

@@ -44,6 +44,7 @@ impl There {
                 read.push((files[place].path.clone(), String::from_utf8(bytes).unwrap()));
             }
         };
+        self.glance.bring(&oids).await.unwrap();
         self.glance.read_blobs(&oids, 1 << 20, take).await.unwrap();
         read
     }
@@ -143,7 +144,7 @@ async fn a_fetch_brings_no_more_than_its_bound() {
     t.glance.mirror.fetch_bytes = 50_000;
     t.glance.fetch().await.unwrap();
     let oids: Vec<String> = t.glance.files(&head).await.unwrap().files.into_iter().map(|file| file.oid).collect();
-    let refused = t.glance.read_blobs(&oids, 1 << 20, |_, _| {}).await;
+    let refused = t.glance.bring(&oids).await;
     assert!(matches!(refused, Err(GitError::TooLarge { .. })), "{refused:?}");
     t.glance.mirror.fetch_bytes = FETCH_BYTES;
     assert_eq!(t.read(&head).await.len(), 2);

@@ -1,4 +1,4 @@
-//! One look at a repository: brings its mirror up to date and asks the sources whose answer may have changed.
+//! One look at a repository: sees what is there now and asks the sources whose answer may have changed.
 //!
 //! **Wanted properties.** Nothing is asked when nothing moved. A source that cannot answer changes nothing, and keeps no
 //! other from being asked. A source that is switched off loses its findings.
@@ -16,23 +16,20 @@ use backlog::finding::{self, Finding};
 use backlog::names::RepoName;
 use backlog::task::{Command, Task, TaskState};
 use backlog::time::Timestamp;
-use git::{Blob, Mirror, Tree, TreeFile};
+use git::{Blob, Mirror, Tree};
 use scan::Selection;
 use serde::{Deserialize, Serialize};
 use store::{Commit, Repository, StoreError, TaskFilter};
 
-use super::source::{self, Look, Reader, Source};
-use super::{LOOKED_AT_AGAIN, mirror, park, tell};
+use super::content::Content;
+use super::reading::read;
+use super::source::{self, Look, Source};
+use super::{LOOKED_AT_AGAIN, park, tell};
 use crate::settings::{POLICY_PATH, RepositoryPolicy};
 use crate::{Context, rank};
 
 /// The largest configuration or manifest file that is read, in bytes.
 const SMALL_FILE: u64 = 1 << 20;
-/// How many files are handed to the reading threads at once.
-const BATCH: usize = 256;
-/// The largest `.gitattributes` that is read, in bytes, and how many of them.
-const ATTRIBUTES_BYTES: u64 = 64 << 10;
-const ATTRIBUTES: usize = 1_000;
 /// Where it is kept what was asked last.
 const SPACE: &str = "looks";
 
@@ -58,21 +55,19 @@ struct Asked {
 
 pub(super) async fn look(ctx: &Arc<Context>, repository: &Repository, told: bool) -> Result<Looked> {
     let name = &repository.name;
-    let mirror = mirror(ctx, name).await?;
-    let fetched = mirror.fetch().await?;
-    let Some(head) = fetched.head else {
+    let Some(content) = Content::now(ctx, name).await? else {
         park(ctx, repository.clone(), "It has no commits yet. Push one.".to_owned(), Some(LOOKED_AT_AGAIN)).await?;
         return Ok(Looked::Parked);
     };
-    let tree = mirror.files(&head).await?;
-    let policy = match policy(&mirror, &tree).await {
+    let rules = match content.rules(ctx).await {
         Err(error) if error.is::<BadPolicy>() => {
             // The repository can be reached: what was begun there goes on, and a mended file is seen at the next look.
             park(ctx, repository.clone(), error.to_string(), Some(LOOKED_AT_AGAIN)).await?;
             return Ok(Looked::Parked);
         }
-        policy => policy?,
+        rules => rules?,
     };
+    let policy = &rules.0;
     if policy.enabled == Some(false) {
         let reason = format!("Its {POLICY_PATH} says `enabled = false`.");
         park(ctx, repository.clone(), reason, Some(LOOKED_AT_AGAIN)).await?;
@@ -81,31 +76,22 @@ pub(super) async fn look(ctx: &Arc<Context>, repository: &Repository, told: bool
     let before = ctx.store.note(SPACE, name.as_str(), ctx.now()).await?;
     let mut asked: BTreeMap<String, Asked> =
         before.as_ref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let look = Look {
-        ctx,
-        repository: name,
-        commit: &head,
-        files: &tree.files,
-        policy: &policy,
-        mirror: &mirror,
-        kept: BTreeMap::new(),
-    };
-    let done = ask(look, told, &mut asked).await;
+    let done = ask(Look::of(ctx, name, &content, policy), &rules, told, &mut asked).await;
     let text = serde_json::to_string(&asked)?;
     if before.as_ref() != Some(&text) {
         ctx.store.put_note(SPACE, name.as_str(), &text, None).await?;
     }
     done?;
     let healthy = Repository {
-        scanned: Some(head.to_string()),
+        scanned: Some(content.commit.to_string()),
         scanned_at: Some(ctx.now()),
-        default_branch: Some(fetched.default_branch.to_string()),
+        default_branch: Some(content.default_branch.to_string()),
         // Whether the reason is gone shows when the work there goes on.
         retry_at: None,
         ..repository.clone()
     };
     ctx.store.put_repository(&healthy).await?;
-    Ok(Looked::Read(Box::new(policy)))
+    Ok(Looked::Read(Box::new(rules.0)))
 }
 
 /// What the sources that `wanted` selects find in a repository now; nothing is recorded. None where it has no commits.
@@ -117,22 +103,13 @@ pub async fn once(
     name: &RepoName,
     wanted: impl Fn(&finding::Source) -> bool,
 ) -> Result<Vec<Finding>> {
-    let mirror = mirror(ctx, name).await?;
-    let Some(head) = mirror.fetch().await?.head else { return Ok(Vec::new()) };
-    let tree = mirror.files(&head).await?;
-    let (policy, settings) = (policy(&mirror, &tree).await?, ctx.settings());
+    let Some(content) = Content::now(ctx, name).await? else { return Ok(Vec::new()) };
+    let (policy, selection, of) = content.rules(ctx).await?;
+    let settings = ctx.settings();
     let mut sources = source::all(&settings.sources);
     sources.retain(|source| wanted(&source.name()) && source.is_on(&settings.sources, &policy));
-    let mut look = Look {
-        ctx,
-        repository: name,
-        commit: &head,
-        files: &tree.files,
-        policy: &policy,
-        mirror: &mirror,
-        kept: BTreeMap::new(),
-    };
-    let kept = read(&look, &sources.iter().map(Box::as_ref).collect::<Vec<_>>()).await?;
+    let mut look = Look::of(ctx, name, &content, &policy);
+    let kept = read(&look, &selection, &of, &sources.iter().map(Box::as_ref).collect::<Vec<_>>()).await?;
     let mut found = Vec::new();
     for (source, kept) in sources.iter().zip(kept) {
         look.kept = kept;
@@ -142,7 +119,12 @@ pub async fn once(
 }
 
 /// Asks the sources that are due, and records what they say.
-async fn ask(mut look: Look<'_>, told: bool, asked: &mut BTreeMap<String, Asked>) -> Result<()> {
+async fn ask(
+    mut look: Look<'_>,
+    (_, selection, rules): &(RepositoryPolicy, Selection, String),
+    told: bool,
+    asked: &mut BTreeMap<String, Asked>,
+) -> Result<()> {
     let (ctx, settings, now) = (look.ctx, look.ctx.settings(), look.ctx.now());
     let mut on = source::all(&settings.sources);
     on.retain(|source| source.is_on(&settings.sources, look.policy));
@@ -157,7 +139,7 @@ async fn ask(mut look: Look<'_>, told: bool, asked: &mut BTreeMap<String, Asked>
     let (mut due, mut moved) = (Vec::new(), false);
     for source in on {
         let (name, moves) = (source.name().to_string(), source.moves());
-        let commit = if moves.with_code { look.commit.as_str() } else { "" };
+        let commit = if moves.with_code { look.content.commit.as_str() } else { "" };
         let of = format!("{commit} {}", source.signature(&settings.sources));
         let last = asked.get(&name);
         let changed = last.is_none_or(|last| last.of != of);
@@ -167,7 +149,8 @@ async fn ask(mut look: Look<'_>, told: bool, asked: &mut BTreeMap<String, Asked>
             due.push((source, name, of));
         }
     }
-    let kept = read(&look, &due.iter().map(|(source, ..)| source.as_ref()).collect::<Vec<_>>()).await?;
+    let readers: Vec<&dyn Source> = due.iter().map(|(source, ..)| source.as_ref()).collect();
+    let kept = read(&look, selection, rules, &readers).await?;
     let (mut found, mut failed) = (0, None);
     for ((source, name, of), kept) in due.into_iter().zip(kept) {
         look.kept = kept;
@@ -188,72 +171,10 @@ async fn ask(mut look: Look<'_>, told: bool, asked: &mut BTreeMap<String, Asked>
     failed.map_or(Ok(()), Err)
 }
 
-/// What the readers of `sources` keep of the files that they want, each file read once; in the order of `sources`.
-async fn read(look: &Look<'_>, sources: &[&dyn Source]) -> Result<Vec<BTreeMap<String, String>>> {
-    let mut kept = vec![BTreeMap::new(); sources.len()];
-    let settings = look.ctx.settings();
-    let selection = selection(look).await?;
-    let mut readers: Vec<(usize, Arc<dyn Reader>)> = Vec::new();
-    for (place, source) in sources.iter().enumerate() {
-        readers.extend(source.reader(&settings.sources, &selection)?.map(|reader| (place, reader)));
-    }
-    let wanted = |file: &&TreeFile| readers.iter().any(|(_, reader)| reader.wants(&file.path, file.size).is_some());
-    let wanted: Vec<&TreeFile> = look.files.iter().filter(wanted).collect();
-    let readers = Arc::new(readers);
-    for batch in wanted.chunks(BATCH) {
-        let oids: Vec<String> = batch.iter().map(|file| file.oid.clone()).collect();
-        let mut bytes = Vec::with_capacity(batch.len());
-        look.mirror
-            .read_blobs(&oids, scan::MAX_FILE_BYTES, |index, blob| {
-                if let Blob::Content(content) = blob {
-                    bytes.push((batch[index].path.clone(), content));
-                }
-            })
-            .await?;
-        let readers = readers.clone();
-        for (place, path, text) in look.ctx.on_cpu(move || read_batch(&bytes, &readers)).await? {
-            kept[place].insert(path, text);
-        }
-    }
-    Ok(kept)
-}
-
-fn read_batch(files: &[(String, Vec<u8>)], readers: &[(usize, Arc<dyn Reader>)]) -> Vec<(usize, String, String)> {
-    use rayon::prelude::*;
-    files
-        .par_iter()
-        .flat_map_iter(|(path, bytes)| {
-            readers.iter().filter_map(move |(place, reader)| {
-                reader.wants(path, bytes.len() as u64)?;
-                Some((*place, path.clone(), reader.read(path, bytes)?))
-            })
-        })
-        .collect()
-}
-
-/// What the tree's own `.gitattributes` say of its files.
-async fn selection(look: &Look<'_>) -> Result<Selection> {
-    let mut selection = Selection::default();
-    let is_attributes = |file: &&TreeFile| file.path.rsplit('/').next() == Some(".gitattributes");
-    let files: Vec<&TreeFile> = look.files.iter().filter(is_attributes).take(ATTRIBUTES).collect();
-    if files.is_empty() {
-        return Ok(selection);
-    }
-    let oids: Vec<String> = files.iter().map(|file| file.oid.clone()).collect();
-    look.mirror
-        .read_blobs(&oids, ATTRIBUTES_BYTES, |index, blob| {
-            if let Blob::Content(bytes) = blob {
-                selection.attributes(&files[index].path, &bytes);
-            }
-        })
-        .await?;
-    Ok(selection)
-}
-
 /// A repository's own policy that is not valid; holds the finished sentence that says where.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct BadPolicy(String);
+pub struct BadPolicy(pub(super) String);
 
 /// The repository's own policy at a commit; the default where it has none.
 ///

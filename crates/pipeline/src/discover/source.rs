@@ -17,10 +17,11 @@ use std::time::Duration;
 use anyhow::Result;
 use async_trait::async_trait;
 use backlog::finding::{self, Finding};
-use backlog::names::{CommitId, RepoName};
-use git::{Mirror, TreeFile};
+use backlog::names::RepoName;
+use git::Mirror;
 use scan::Selection;
 
+use super::content::Content;
 use crate::Context;
 use crate::settings::{RepositoryPolicy, Sources};
 
@@ -81,16 +82,35 @@ pub struct Look<'a> {
     pub ctx: &'a Arc<Context>,
     /// The repository.
     pub repository: &'a RepoName,
-    /// The head of its default branch.
-    pub commit: &'a CommitId,
-    /// The files of that commit.
-    pub files: &'a [TreeFile],
+    /// Its files at the head of its default branch.
+    pub content: &'a Content,
     /// Its own policy.
     pub policy: &'a RepositoryPolicy,
-    /// Its mirror, which has that commit.
-    pub mirror: &'a Mirror,
     /// What the source's reader kept of each file, by path.
     pub kept: BTreeMap<String, String>,
+}
+
+impl<'a> Look<'a> {
+    /// Before anything was read.
+    pub(super) fn of(
+        ctx: &'a Arc<Context>,
+        repository: &'a RepoName,
+        content: &'a Content,
+        policy: &'a RepositoryPolicy,
+    ) -> Self {
+        Self { ctx, repository, content, policy, kept: BTreeMap::new() }
+    }
+
+    /// The repository's mirror with the whole history, brought up to date. It takes a full fetch where none was made for
+    /// a run yet: for sources that are off unless somebody wants them.
+    ///
+    /// # Errors
+    /// When the code host or git refuses.
+    pub async fn mirror(&self) -> Result<Mirror> {
+        let mirror = super::mirror(self.ctx, self.repository).await?;
+        mirror.fetch().await?;
+        Ok(mirror)
+    }
 }
 
 /// Every source, in the order of asking.

@@ -55,7 +55,7 @@ impl Source for Todo {
             let todos = serde_json::from_str(kept).context("what was kept of a file cannot be read")?;
             found.push(FileTodos { path: path.clone(), todos });
         }
-        let mut findings = scan::findings(look.repository, Some(look.commit), found);
+        let mut findings = scan::findings(look.repository, Some(&look.content.commit), found);
         blame(look, &mut findings).await?;
         Ok(findings)
     }
@@ -81,7 +81,7 @@ impl Reader for Comments {
 /// Adds author and age to findings that no task knows yet. What blame cannot say stays unknown: it is a help, not a
 /// condition.
 async fn blame(look: &Look<'_>, findings: &mut [Finding]) -> Result<()> {
-    let (now, mirror, commit) = (look.ctx.now(), look.mirror, look.commit);
+    let (now, content) = (look.ctx.now(), look.content);
     let filter = TaskFilter { repository: Some(look.repository.clone()), ..TaskFilter::default() };
     let known: BTreeMap<TaskId, Task> =
         look.ctx.store.tasks(&filter).await?.into_iter().map(|task| (task.id.clone(), task)).collect();
@@ -98,7 +98,7 @@ async fn blame(look: &Look<'_>, findings: &mut [Finding]) -> Result<()> {
     }
     futures::stream::iter(fresh)
         .for_each_concurrent(BLAMES, |finding| async move {
-            match mirror.blame(commit, &finding.path, u64::from(finding.line)).await {
+            match content.blame(&finding.path, u64::from(finding.line)).await {
                 Ok(Some(blame)) => {
                     finding.author = Some(blame.author.name);
                     finding.age_days = Some(now.days_since(blame.at));

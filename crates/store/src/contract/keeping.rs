@@ -170,7 +170,7 @@ pub(crate) async fn tidying_keeps_what_is_young_or_open(store: Arc<dyn Store>) {
 pub(crate) async fn a_content_is_read_once_by_each_reader(store: Arc<dyn Store>) {
     // More than one statement takes.
     let blobs: Vec<String> = (0..2_500).map(|n| format!("{n:040x}")).collect();
-    let text = |n: usize| (n % 7 == 0).then(|| format!("kept of {n}"));
+    let text = |n: usize| n.is_multiple_of(7).then(|| format!("kept of {n}"));
     let read: Vec<_> = blobs.iter().take(2_400).enumerate().map(|(n, blob)| (blob.clone(), text(n))).collect();
     store.put_readings("todo 1", &read, NOW).await.unwrap();
     store.put_readings("todo 1", &[], NOW).await.unwrap();

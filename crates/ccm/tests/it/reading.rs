@@ -1,0 +1,114 @@
+//! What a look reads: what changed, and nothing twice.
+
+use std::time::Duration;
+
+use web::metrics::{Metrics, install};
+
+use crate::story::Story;
+
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+/// Contents of files read since the process began.
+fn read(metrics: &Metrics) -> u64 {
+    let text = metrics.render();
+    let line = text.lines().find_map(|line| line.strip_prefix("ccm_files_read_total "));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+/// What was asked since the `before`-th request, by method and route, without questions about issues.
+fn asked(t: &Story, before: u64) -> Vec<String> {
+    let new = t.github.requests().into_iter().skip(usize::try_from(before).unwrap());
+    new.map(|request| format!("{} {}", request.method, request.route)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_commit_only_the_changed_files_are_read() {
+    let (t, metrics) = (Story::start().await, install().unwrap());
+    let files: Vec<(String, String)> =
+        (0..10_000).map(|n| (format!("src/d{}/f{n}.py", n % 97), format!("# file {n}\n"))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    t.github.commit("me/app", "Much", &files).await;
+    t.beat(Duration::ZERO).await;
+    assert!(read(&metrics) >= 10_000, "{}", read(&metrics));
+
+    let (whole, before) = (read(&metrics), t.github.request_count());
+    let todo = "# TODO: sort the list before it is shown\n";
+    let changed = [("src/d0/f0.py", todo), ("src/d1/f1.py", "# changed\n"), ("src/d2/new.py", "# new\n")];
+    t.github.commit("me/app", "Change three", &changed).await;
+    t.beat(TEN_MINUTES).await;
+    assert_eq!(read(&metrics) - whole, 3);
+    let git = asked(&t, before).into_iter().filter(|route| route.contains(".git/")).count();
+    assert_eq!(git, 6, "where the branch is, its trees, three blobs");
+    let paths: Vec<_> = t.tasks().await.into_iter().filter_map(|task| Some(task.finding?.path)).collect();
+    assert!(paths.contains(&"src/d0/f0.py".to_owned()), "{paths:?}");
+
+    t.github.commit("me/app", "Take it out", &[("src/d0/f0.py", "# done\n")]).await;
+    t.beat(TEN_MINUTES).await;
+    assert_eq!(read(&metrics) - whole, 4);
+    let gone = t.tasks().await.into_iter().find(|task| task.title.contains("sort the list")).unwrap();
+    assert!(gone.state.is_final(), "{:?}", gone.state);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_and_moved_files_cost_nothing() {
+    let (t, metrics) = (Story::start().await, install().unwrap());
+    let text = "# TODO: sort the list before it is shown\n";
+    t.github.repo("me/fork").await;
+    t.github.commit("me/app", "More", &[("lib/list.py", text), ("lib/other.py", "# nothing to do\n")]).await;
+    t.beat(Duration::ZERO).await;
+    let before = read(&metrics);
+    t.github.commit("me/fork", "The same", &[("lib/list.py", text), ("lib/other.py", "# nothing to do\n")]).await;
+    t.github.commit("me/app", "Move", &[("pkg/list.py", text)]).await;
+    t.beat(TEN_MINUTES).await;
+    assert_eq!(read(&metrics), before);
+    let count = |name: &str, tasks: &[backlog::task::Task]| {
+        tasks.iter().filter(|task| task.repository.as_str() == name && task.title.contains("sort the list")).count()
+    };
+    let tasks = t.tasks().await;
+    assert_eq!((count("me/fork", &tasks), count("me/app", &tasks)), (1, 2), "{tasks:#?}");
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_attributes_and_other_settings_have_files_read_again() {
+    let (mut t, metrics) = (Story::start().await, install().unwrap());
+    t.beat(Duration::ZERO).await;
+    assert_eq!(t.tasks().await.len(), 1);
+    t.github.commit("me/app", "Not ours", &[(".gitattributes", "app.py linguist-vendored\n")]).await;
+    t.beat(TEN_MINUTES).await;
+    assert!(t.task().await.state.is_final(), "{:?}", t.task().await.state);
+    t.github.commit("me/app", "Ours", &[(".gitattributes", "\n")]).await;
+    t.beat(TEN_MINUTES).await;
+    assert!(!t.task().await.state.is_final());
+    let before = read(&metrics);
+    t.set(|settings| settings.sources.todo.tags = vec!["FIXME".to_owned()]).await;
+    t.later(Duration::from_secs(3600)).await;
+    assert!(read(&metrics) > before && t.task().await.state.is_final());
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_changed_repositories_of_many_cost_a_handful_of_requests_each() {
+    let t = Story::start().await;
+    for n in 0..49 {
+        t.github.repo(&format!("me/r{n:02}")).await;
+    }
+    for n in 0..10 {
+        t.github.commit(&format!("me/r{n:02}"), "Begin", &[("a.py", "# TODO: handle the empty list\n")]).await;
+    }
+    t.beat(Duration::ZERO).await;
+    t.beat(TEN_MINUTES).await;
+    t.beat(TEN_MINUTES).await;
+    for n in 0..10 {
+        t.github.commit(&format!("me/r{n:02}"), "Go on", &[("b.py", &format!("# TODO: do {n} times\n"))]).await;
+    }
+    let before = t.github.request_count();
+    t.beat(TEN_MINUTES).await;
+    let asked = asked(&t, before);
+    let queries = asked.iter().filter(|route| route.contains("graphql")).count();
+    assert_eq!(queries, 1, "50 repositories in one");
+    // 1,000 repositories take 20 queries, so ten changed ones of them less than 150 requests.
+    assert!(asked.len() - queries <= 120, "{}: {asked:#?}", asked.len());
+    t.end().await;
+}

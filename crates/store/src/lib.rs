@@ -395,7 +395,8 @@ pub trait Store: Send + Sync + 'static {
     async fn put_note(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>)
     -> Result<(), StoreError>;
     /// Writes a small value if the present one is still `expected`; `None` and an expired one count as absent. Says
-    /// whether it did. Of several that expect the same, in whichever process, one succeeds.
+    /// whether it did. Of several that expect the same, in whichever process, one succeeds. It outlives the process at
+    /// once, and a loss of power a little later.
     async fn swap_note(
         &self,
         place: (&str, &str),

@@ -1,7 +1,7 @@
 //! The embedded database.
 //!
 //! **Definition.** [`SqliteStore`] keeps everything in one SQLite file in WAL mode, with `synchronous = FULL`: what a
-//! method has returned survives a crash of the machine.
+//! method has returned survives a crash of the machine, [`Store::swap_note`] apart, which survives one of the process.
 //!
 //! **Wanted properties.** Writers never wait for readers nor see `SQLITE_BUSY` from each other; a full disk or a
 //! cancelled caller leaves the store usable; events are told in the order of their numbers.

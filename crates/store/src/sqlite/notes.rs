@@ -37,7 +37,8 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// Writes a note if it is still as expected, in one statement, which is what makes it one of many that wins.
+/// Writes a note if it is still as expected, in one statement, which is what makes it one of many that wins. Does not wait
+/// for the disk: the process may die after it, and only when the machine loses its power may it be as before.
 pub(super) async fn swap(
     writer: &SqlitePool,
     (space, key): (&str, &str),
@@ -57,7 +58,9 @@ pub(super) async fn swap(
     };
     let query = sqlx::query(statement).bind(space).bind(key).bind(value).bind(expires.map(|at| at.0)).bind(now.0);
     let query = if let Some(expected) = expected { query.bind(expected) } else { query };
-    Ok(query.execute(writer).await?.rows_affected() == 1)
+    let mut writer = writer.acquire().await?;
+    sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *writer).await?;
+    Ok(query.execute(&mut *writer).await?.rows_affected() == 1)
 }
 
 /// Deletes a note; returns its value unless it had expired.

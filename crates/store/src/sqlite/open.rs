@@ -95,7 +95,16 @@ async fn writer(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         .max_connections(1)
         // After some errors (full disk, failed read or write) SQLite ends the transaction by itself. The driver still
         // counts it as open then and would refuse the next BEGIN for good: such a connection is replaced.
-        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        .before_acquire(|connection, _| {
+            Box::pin(async move {
+                if connection.is_in_transaction() {
+                    return Ok(false);
+                }
+                // Whoever had it last may have lowered it, and may have been dropped since.
+                sqlx::query("PRAGMA synchronous = FULL").execute(connection).await?;
+                Ok(true)
+            })
+        })
         .connect_with(settings(path).journal_mode(SqliteJournalMode::Wal))
         .await
 }

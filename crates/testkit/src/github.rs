@@ -215,6 +215,12 @@ impl FakeGitHub {
         self.hub.referee().violations()
     }
 
+    /// A process died that may have been told of a pause `within` this time and had not passed it on yet.
+    pub fn died(&self, within: Duration) {
+        let now = self.hub.clock.now();
+        self.hub.referee().unheard(now, within);
+    }
+
     /// How many requests per pause may arrive late because they were on their way; none unless told.
     pub fn tolerate_in_flight(&self, late: usize) {
         self.hub.referee().tolerate(late);

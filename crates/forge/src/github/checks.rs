@@ -60,14 +60,14 @@ impl GitHub {
         let client = self.client_of(repository).await?;
         let (mut url, mut all) = (self.commit_url(repository, head, "check-runs"), Vec::new());
         for _ in 0..PAGES {
-            let answer = match client.get(&url).await {
+            let (page, answer): (CheckRuns, _) = match client.get_page(&url).await {
                 Err(Failure::Refused(refusal)) if matches!(refusal.status.as_u16(), 403 | 404) => {
                     tracing::warn!(%repository, said = refusal.said, needs = refusal.needs, "check runs cannot be read");
                     return Ok(all);
                 }
                 answer => answer?,
             };
-            all.extend(answer.json::<CheckRuns>()?.check_runs);
+            all.extend(page.check_runs);
             match self.wire.next_page(&url, &answer)? {
                 Some(next) => url = next,
                 None => return Ok(all),

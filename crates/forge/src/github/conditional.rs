@@ -101,7 +101,7 @@ impl Client {
     /// Reads an address, conditionally where an answer is stored.
     pub(super) async fn get(&self, url: &Url) -> Result<Answer, Failure> {
         let account = self.account().await?.id;
-        let key = format!("{account} GET {url} {ACCEPT} {API_VERSION}");
+        let key = key(account, url);
         let cell = self.flights.join(&key);
         let answer = cell
             .get_or_try_init(|| async {
@@ -203,7 +203,22 @@ impl Client {
 
     /// Reads one object.
     pub(super) async fn get_json<T: DeserializeOwned>(&self, url: &Url) -> Result<T, Failure> {
-        self.get(url).await?.json()
+        Ok(self.get_page(url).await?.0)
+    }
+
+    /// Reads one object, or one page of a list with the answer that leads to the next. What cannot be understood is
+    /// stored no longer: it would come back with every 304.
+    pub(super) async fn get_page<T: DeserializeOwned>(&self, url: &Url) -> Result<(T, Answer), Failure> {
+        let answer = self.get(url).await?;
+        match answer.json() {
+            Ok(page) => Ok((page, answer)),
+            Err(failure) => {
+                let account = self.account().await?.id;
+                let slot = slot(account, &key(account, url));
+                self.wire.ledger.remember(SPACE, &slot, "", Some(self.wire.clock.now())).await?;
+                Err(failure)
+            }
+        }
     }
 
     /// Reads a whole list. One of more than `most` pages is an error: a part of it must not pass for all (R44).
@@ -224,8 +239,7 @@ impl Client {
     ) -> Result<(Vec<T>, bool), Failure> {
         let mut all = Vec::new();
         for _ in 0..most {
-            let answer = self.get(&url).await?;
-            let page: Vec<T> = answer.json()?;
+            let (page, answer): (Vec<T>, Answer) = self.get_page(&url).await?;
             let ends = enough(&page);
             all.extend(page);
             match self.wire.next_page(&url, &answer)? {
@@ -247,6 +261,11 @@ pub(super) fn too_long(what: &str, pages: usize) -> Failure {
 pub(super) fn poll_at(answer: &Answer, now: Timestamp) -> Option<Timestamp> {
     let seconds = answer.header("x-poll-interval")?.trim().parse().ok()?;
     Some(now.plus(Duration::from_secs(seconds).min(LONGEST_POLL)))
+}
+
+/// What an answer answers.
+fn key(account: u64, url: &Url) -> String {
+    format!("{account} GET {url} {ACCEPT} {API_VERSION}")
 }
 
 /// Where an answer is kept.

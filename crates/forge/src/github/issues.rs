@@ -392,8 +392,8 @@ impl GitHub {
         let client = self.client_of(&intent.repository).await?;
         let mut url = self.issues_url(&intent.repository, &query);
         for _ in 0..pages {
-            let answer = client.get(&url).await?;
-            for issue in answer.json::<Vec<model::Issue>>()? {
+            let (page, answer): (Vec<model::Issue>, _) = client.get_page(&url).await?;
+            for issue in page {
                 if self.is_issue_of(intent, &issue).await? {
                     return Ok(Some((issue.number, issue.html_url)));
                 }

@@ -205,8 +205,8 @@ impl GitHub {
         let mut url = self.wire.url(&["installation", "repositories"], &[("per_page", "100")]);
         let mut all = Vec::new();
         for _ in 0..PAGES {
-            let answer = client.get(&url).await?;
-            all.extend(answer.json::<model::InstalledRepositories>()?.repositories);
+            let (page, answer): (model::InstalledRepositories, _) = client.get_page(&url).await?;
+            all.extend(page.repositories);
             match self.wire.next_page(&url, &answer)? {
                 Some(next) => url = next,
                 None => return Ok(all),

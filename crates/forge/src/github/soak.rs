@@ -26,7 +26,7 @@ use testkit::github::{FakeGitHub, Fault, Request};
 
 use super::tests::{MemoryLedger, app, link, seconds};
 use super::{Credential, GitHub, GitHubConfig, Limits, Sleep};
-use crate::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch, Ledger, PullDraft};
+use crate::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch, Known, Ledger, PullDraft};
 
 /// How many seeds are told unless somebody asks for more.
 const SEEDS: u64 = 1_000;
@@ -34,6 +34,8 @@ const SEEDS: u64 = 1_000;
 const SHARDS: u64 = 16;
 /// The longest that one attempt may take before its process is thought to hang and is killed.
 const HANGS: Duration = Duration::from_secs(180);
+/// How long an answer may take that tells of a pause: so long a process that dies may not have passed it on.
+const UNHEARD: Duration = Duration::from_secs(30);
 /// The longest a story may take.
 const STORY: Duration = Duration::from_secs(48 * 3600);
 
@@ -97,6 +99,7 @@ impl Job {
                 if *merge { github.merge(&app(), &pull, "main", "Merge it").await } else { Ok(()) }
             }
             Self::Look => {
+                github.changes(&[Known { name: app(), mark: String::new() }]).await?;
                 github.repository(&app()).await?;
                 github.activity(&link(1)).await?;
                 github.changed_issues(&app(), TestClock::START).await.map(drop)
@@ -251,6 +254,7 @@ impl World {
                 return;
             }
             deaths = deaths.saturating_sub(1);
+            self.fake.died(UNHEARD);
             self.clock.sleep(Duration::from_millis(dice.between(0, 40_000))).await;
         }
     }
@@ -310,7 +314,7 @@ impl<F: Future> Future for Mortal<F> {
 fn fault(dice: &mut Dice) -> Fault {
     let wait = seconds(dice.between(1, 90));
     let limited = [403, 429][dice.between(0, 1) as usize];
-    let fault = match dice.between(0, 24) {
+    let fault = match dice.between(0, 34) {
         0 => Fault::bad_gateway(),
         1 => Fault::status(500, "Server Error"),
         2 => Fault::status(503, "No server is currently available"),
@@ -336,7 +340,17 @@ fn fault(dice: &mut Dice) -> Fault {
         21 => Fault::stuck_not_modified().on("GET"),
         22 => Fault::redirect_elsewhere().on("GET"),
         23 => Fault::hide_new(seconds(dice.between(1, 12 * 60))).on("POST /repos/{owner}/{repo}/issues"),
-        _ => Fault::base_modified(),
+        24 => Fault::base_modified(),
+        25 => Fault::half_a_body(),
+        26 => Fault::dripping_body(Duration::from_millis(dice.between(5, 200))),
+        27 => Fault::link_elsewhere(),
+        28 => Fault::unprocessable()[dice.between(0, 3) as usize].clone(),
+        29 => Fault::field("/state", "frozen".into()),
+        30 => Fault::field("/number", serde_json::Value::Null),
+        31 => Fault::partial_data(dice.between(0, 2) as usize),
+        32 => Fault::submitted_too_quickly(),
+        33 => Fault::endless_body(1, Duration::from_millis(dice.between(5, 50))),
+        _ => return Fault::at_random(dice.between(1, 15), dice.next()),
     };
     fault.nth(dice.between(1, 40))
 }

@@ -447,6 +447,17 @@ async fn f47_answers_that_make_no_sense_are_typed_errors() {
 }
 
 #[tokio::test]
+async fn f47_an_answer_that_makes_no_sense_does_not_come_back_with_a_304() {
+    let world = World::new().await;
+    let github = world.github();
+    world.fake.fail(Fault::field("/full_name", serde_json::Value::Null).on("GET /repos/{owner}/{repo}"));
+    let error = ask(&github).await.unwrap_err();
+    assert!(matches!(error, ForgeError::Unexpected(_)), "{error}");
+    ask(&github).await.unwrap();
+    world.fair();
+}
+
+#[tokio::test]
 async fn f48_a_server_without_limit_headers_is_fine() {
     let world = World::new().await;
     world.fake.fail(Fault::without_rate_headers().forever());

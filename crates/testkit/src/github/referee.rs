@@ -192,6 +192,15 @@ impl Default for Referee {
 }
 
 impl Referee {
+    /// Forgets the pauses that were announced `within` this time before `now`: whoever was told has died and told nobody.
+    pub(super) fn unheard(&mut self, now: Timestamp, within: Duration) {
+        for account in self.accounts.values_mut() {
+            account.silent.forget(now, within);
+            account.empty.values_mut().for_each(|pause| pause.forget(now, within));
+        }
+        self.identities.values_mut().for_each(|identity| identity.blocked.forget(now, within));
+    }
+
     /// How many requests per pause may still arrive because they were on their way.
     pub(super) fn tolerate(&mut self, late: usize) {
         self.tolerated = late;

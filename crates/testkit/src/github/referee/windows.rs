@@ -65,6 +65,8 @@ impl Window {
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     pub(super) until: Timestamp,
+    /// When it was announced for the first time.
+    since: Timestamp,
     /// How many requests came all the same.
     pub(super) late: usize,
 }
@@ -73,9 +75,16 @@ impl Pause {
     /// Makes it last until then at least.
     pub(super) fn prolong(&mut self, now: Timestamp, until: Timestamp) {
         if self.until <= now {
-            *self = Self { until, late: 0 };
+            *self = Self { until, since: now, late: 0 };
         }
         self.until = self.until.max(until);
+    }
+
+    /// Forgets it when it was announced `within` this time before `now`.
+    pub(super) fn forget(&mut self, now: Timestamp, within: Duration) {
+        if now.since(self.since) < within {
+            self.until = Timestamp::default();
+        }
     }
 }
 

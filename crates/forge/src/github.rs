@@ -12,6 +12,7 @@
 //! [`Ledger`].
 
 mod alerts;
+mod archive;
 mod auth;
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -48,12 +49,13 @@ use backlog::names::{CommitId, RepoName, TaskId};
 use backlog::review::PullStatus;
 use backlog::task::{IssueLink, Pull};
 use backlog::time::{Clock, Timestamp};
+use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::{
     Activity, Alerts, Change, Forge, ForgeError, GitAccess, GitUse, HeadChecks, IssueDraft, IssuePatch, IssueView,
-    Known, Ledger, LimitView, Missed, OpenIssue, PullDraft, RepositoryView, Undelivered, Unreachable,
+    Known, Ledger, LimitView, Missed, OpenIssue, PullDraft, RepositoryView, Tip, Undelivered, Unreachable,
 };
 pub use alerts::permission as alert_permission;
 use auth::{Auth, Scope};
@@ -229,6 +231,14 @@ impl Forge for GitHub {
 
     async fn changes(&self, known: &[Known]) -> Result<Vec<(RepoName, Change)>, ForgeError> {
         self.changes_of(known).await
+    }
+
+    async fn tip(&self, name: &RepoName) -> Result<Option<Tip>, ForgeError> {
+        self.tip_of(name).await
+    }
+
+    async fn archive(&self, name: &RepoName, commit: &CommitId) -> Result<Option<Bytes>, ForgeError> {
+        self.archive_of(name, commit).await
     }
 
     fn unreachable(&self) -> Vec<Unreachable> {

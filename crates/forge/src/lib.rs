@@ -24,6 +24,7 @@ use backlog::names::{BranchName, CommitId, RepoName, TaskId};
 use backlog::review::PullStatus;
 use backlog::task::{IssueLink, Pull};
 use backlog::time::Timestamp;
+use bytes::Bytes;
 use secrecy::SecretString;
 
 pub use github::urgent;
@@ -107,6 +108,17 @@ pub enum Change {
     Closed(String),
     /// The code host was not asked for it, or gave no answer: git can tell.
     Unasked,
+}
+
+/// Where a repository's default branch is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// The branch.
+    pub branch: BranchName,
+    /// Its commit.
+    pub commit: CommitId,
+    /// The id of that commit's tree.
+    pub tree: String,
 }
 
 /// What git is to do with a repository.
@@ -333,6 +345,14 @@ pub trait Forge: Send + Sync + 'static {
     }
     /// One repository.
     async fn repository(&self, name: &RepoName) -> Result<RepositoryView, ForgeError>;
+    /// Where its default branch is; `None` when it has no commits, or where that is not told in one small request.
+    async fn tip(&self, _name: &RepoName) -> Result<Option<Tip>, ForgeError> {
+        Ok(None)
+    }
+    /// The files of a commit as a gzipped tar, below one folder; `None` where there are no archives.
+    async fn archive(&self, _name: &RepoName, _commit: &CommitId) -> Result<Option<Bytes>, ForgeError> {
+        Ok(None)
+    }
     /// How git reaches it, with a credential that is good for ten minutes of reading, or an hour of pushing.
     async fn git_access(&self, name: &RepoName, git_use: GitUse) -> Result<GitAccess, ForgeError>;
     /// Ends a credential that was got for pushing, where that can be; it would end by itself as well.

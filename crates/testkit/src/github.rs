@@ -153,6 +153,12 @@ impl FakeGitHub {
         self.hub.faults().clear();
     }
 
+    /// How many requests the other host has answered, where logs and archives are.
+    #[must_use]
+    pub fn request_count_elsewhere(&self) -> u64 {
+        self.hub.elsewhere_count.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     /// How many requests arrived so far.
     #[must_use]
     pub fn request_count(&self) -> u64 {

@@ -112,3 +112,35 @@ async fn ten_changed_repositories_of_many_cost_a_handful_of_requests_each() {
     assert!(asked.len() - queries <= 120, "{}: {asked:#?}", asked.len());
     t.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_look_is_one_archive_and_no_git() {
+    let t = Story::start().await;
+    t.beat(Duration::ZERO).await;
+    assert_eq!(t.tasks().await.len(), 1);
+    let asked = asked(&t, 0);
+    let count = |part: &str| asked.iter().filter(|route| route.contains(part)).count();
+    assert_eq!((count(".git/"), count("/tarball/"), t.github.request_count_elsewhere()), (0, 1, 1), "{asked:#?}");
+    assert!(!t.ctx.paths.glance(&"me/app".parse().unwrap()).exists());
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_an_archive_is_not_the_commit_git_reads_it() {
+    let t = Story::start().await;
+    t.github.commit("me/app", "Hide it", &[(".gitattributes", "app.py export-ignore\n")]).await;
+    t.beat(Duration::ZERO).await;
+    assert_eq!(t.task().await.finding.unwrap().path, "app.py");
+    assert!(asked(&t, 0).iter().any(|route| route.contains("git-upload-pack")));
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_archives_are_refused_git_reads_it() {
+    let t = Story::start().await;
+    t.github.fail(testkit::github::Fault::status(403, "No archives here").on("/tarball/{ref}").forever());
+    t.beat(Duration::ZERO).await;
+    assert_eq!(t.tasks().await.len(), 1);
+    assert!(asked(&t, 0).iter().any(|route| route.contains("git-upload-pack")));
+    t.end().await;
+}

@@ -100,9 +100,9 @@ impl GitHub {
             return Ok(log);
         }
         let url = self.repository_url(repository, &["actions", "jobs", &id, "logs"], &[]);
-        match self.client_of(repository).await?.read_text(url).await {
+        match self.client_of(repository).await?.read_elsewhere(url, self.wire.limits.body_bytes).await {
             Ok(log) => {
-                let log = tail(&log);
+                let log = tail(&String::from_utf8_lossy(&log));
                 self.ledger.remember(LOG_SPACE, &key, &log, Some(self.now().plus(LOG_KEPT))).await?;
                 Ok(log)
             }

@@ -304,7 +304,7 @@ impl Client {
             request = request.json(body);
         }
         let started = tokio::time::Instant::now();
-        let got = self.wire.receive(request, &what).await;
+        let got = self.wire.receive(request, &what, self.wire.limits.body_bytes).await;
         let status = got.as_ref().map_or("error", |answer| status_class(answer.status));
         let conditional = if condition.is_some() { "true" } else { "false" };
         metrics::counter!("ccm_github_requests_total", "method" => method.to_string(), "status_class" => status,
@@ -344,9 +344,9 @@ impl Client {
         Ok(answer)
     }
 
-    /// Reads plain text that GitHub may keep on another host, such as a job's log: the redirect there is followed
-    /// once, without the token and never from TLS to plain text.
-    pub(super) async fn read_text(&self, url: Url) -> Result<String, Failure> {
+    /// Reads what GitHub may keep on another host, such as a job's log or an archive, of at most `most` bytes: the
+    /// redirect there is followed once, without the token and never from TLS to plain text.
+    pub(super) async fn read_elsewhere(&self, url: Url, most: usize) -> Result<Bytes, Failure> {
         self.account().await?;
         let token = self.token(&Scope::Read).await?;
         let permit = self.governor.admit(Traffic::Read).await?;
@@ -361,12 +361,12 @@ impl Client {
             }
             let request = self.wire.http.get(target.clone()).header(USER_AGENT, self.wire.user_agent.clone());
             let request = if same { request.header(AUTHORIZATION, token.header.clone()) } else { request };
-            answer = self.wire.receive(request, &format!("GET {}", target.path())).await?;
+            answer = self.wire.receive(request, &format!("GET {}", target.path()), most).await?;
             if !answer.status.is_success() {
                 return Err(Failure::NotSent(format!("{} was answered with {}", answer.what, answer.status.as_u16())));
             }
         }
-        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+        Ok(answer.body)
     }
 }
 

@@ -87,17 +87,27 @@ impl Wire {
         url
     }
 
-    /// Sends and reads the whole body, up to the bounds of time and bytes (R33).
-    pub(super) async fn receive(&self, request: reqwest::RequestBuilder, what: &str) -> Result<Answer, Failure> {
-        let most = self.limits.request_timeout;
+    /// Sends and reads the whole body, up to the bounds of time and of `most` bytes (R33).
+    pub(super) async fn receive(
+        &self,
+        request: reqwest::RequestBuilder,
+        what: &str,
+        most: usize,
+    ) -> Result<Answer, Failure> {
+        let late = self.limits.request_timeout;
         tokio::select! {
             biased;
-            answer = self.receive_whole(request, what) => answer,
-            () = self.sleep.deadline(most) => Err(Failure::Ambiguous(format!("{what} took longer than {most:?}"))),
+            answer = self.receive_whole(request, what, most) => answer,
+            () = self.sleep.deadline(late) => Err(Failure::Ambiguous(format!("{what} took longer than {late:?}"))),
         }
     }
 
-    async fn receive_whole(&self, request: reqwest::RequestBuilder, what: &str) -> Result<Answer, Failure> {
+    async fn receive_whole(
+        &self,
+        request: reqwest::RequestBuilder,
+        what: &str,
+        most: usize,
+    ) -> Result<Answer, Failure> {
         let broken = |error: reqwest::Error| {
             let why = self.redact(&format!("{what}: {}", chain(&error.without_url())));
             Failure::Ambiguous(why)
@@ -114,8 +124,7 @@ impl Wire {
         };
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > self.limits.body_bytes {
-                let most = self.limits.body_bytes;
+            if body.len() + chunk.len() > most {
                 return Err(Failure::Unexpected(format!("the answer to {what} is longer than {most} bytes")));
             }
             body.extend_from_slice(&chunk);

@@ -55,7 +55,7 @@ struct Asked {
 
 pub(super) async fn look(ctx: &Arc<Context>, repository: &Repository, told: bool) -> Result<Looked> {
     let name = &repository.name;
-    let Some(content) = Content::now(ctx, name).await? else {
+    let Some(content) = Content::now(ctx, name, repository.scanned.is_none()).await? else {
         park(ctx, repository.clone(), "It has no commits yet. Push one.".to_owned(), Some(LOOKED_AT_AGAIN)).await?;
         return Ok(Looked::Parked);
     };
@@ -103,7 +103,7 @@ pub async fn once(
     name: &RepoName,
     wanted: impl Fn(&finding::Source) -> bool,
 ) -> Result<Vec<Finding>> {
-    let Some(content) = Content::now(ctx, name).await? else { return Ok(Vec::new()) };
+    let Some(content) = Content::now(ctx, name, true).await? else { return Ok(Vec::new()) };
     let (policy, selection, of) = content.rules(ctx).await?;
     let settings = ctx.settings();
     let mut sources = source::all(&settings.sources);

@@ -56,6 +56,18 @@ pub(crate) async fn git_text(dir: &Path, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&git(dir, args, b"").await?).trim().to_owned())
 }
 
+/// The tree of a commit. Blocks for as long as git takes.
+pub(crate) fn tree_of(dir: &Path, commit: &str) -> String {
+    let mut command = command(dir).into_std();
+    let output = command.args(["rev-parse", "--verify", "--quiet", &format!("{commit}^{{tree}}")]).output();
+    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The files of a commit as GitHub packs them: a gzipped tar, everything below one folder.
+pub(crate) async fn archive(dir: &Path, folder: &str, commit: &str) -> Result<Vec<u8>> {
+    git(dir, &["archive", "--format=tar.gz", &format!("--prefix={folder}/"), commit], b"").await
+}
+
 /// Makes an empty bare repository that may be pushed to and partially cloned.
 pub(crate) async fn init(dir: &Path, default_branch: &str) -> Result<()> {
     fs::create_dir_all(dir)?;

@@ -129,6 +129,14 @@ fn entry(place: &Place, name: &str, path: &str, kind: &str, sha: &str, size: u64
     })
 }
 
+/// `GET /repos/{owner}/{repo}/tarball/{ref}`: the archive is on another host.
+pub(super) async fn tarball(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
+    let place = place(&call, &hub)?;
+    let Some(sha) = resolve(&place.dir, call.param("ref")).await else { return Err(Answer::not_found()) };
+    let id = place.dir.file_stem().map(|id| id.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Answer::empty(302).with("location", format!("{}/archive/{id}/{sha}", call.elsewhere)))
+}
+
 /// `GET /repos/{owner}/{repo}/commits/{ref}`; with the `sha` media type the SHA alone, which is its own entity tag.
 pub(super) async fn commit(call: Arc<Call>, hub: Arc<Hub>) -> Reply {
     let place = place(&call, &hub)?;

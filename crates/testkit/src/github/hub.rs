@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backlog::time::Clock;
@@ -47,6 +48,8 @@ pub(super) struct Hub {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) base: String,
     pub(super) elsewhere: String,
+    /// Requests that the other host has answered.
+    pub(super) elsewhere_count: AtomicU64,
     pub(super) root: PathBuf,
     /// Held while branches are changed by more than one git process.
     pub(super) git_writes: tokio::sync::Mutex<()>,
@@ -81,6 +84,7 @@ impl Hub {
             clock,
             base,
             elsewhere,
+            elsewhere_count: AtomicU64::new(0),
             root,
             git_writes: tokio::sync::Mutex::default(),
         }

@@ -61,6 +61,7 @@ static ROUTES: &[Route] = &[
     now("GET", "/search/issues", Search, search::issues),
     later("GET", "/search/code", CodeSearch, |c, h| Box::pin(search::code(c, h))),
     later("GET", "/repos/{owner}/{repo}/git/trees/{tree_sha}", Read, |c, h| Box::pin(contents::tree(c, h))),
+    later("GET", "/repos/{owner}/{repo}/tarball/{ref}", Read, |c, h| Box::pin(contents::tarball(c, h))),
     now("GET", "/app", Read, apps::me),
     now("GET", "/app/installations", Read, apps::installations),
     now("GET", "/app/installations/{installation_id}", Read, apps::installation),

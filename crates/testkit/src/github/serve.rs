@@ -20,7 +20,7 @@ use super::hub::{Dropped, Hub, lock};
 use super::latency::Waiting;
 use super::referee::{Kind, Request, Ticket, Verdict, marker};
 use super::routes::{self, Handler, RATE_LIMIT, Route};
-use super::{apps, credentials, graphql, smart_http};
+use super::{apps, bare, credentials, graphql, smart_http};
 
 /// The largest body the server reads; a push is the largest there is.
 const LARGEST_BODY: usize = 256 << 20;
@@ -507,21 +507,36 @@ fn endless(chunk: usize, every: Duration, waiting: Waiting) -> Response<Body> {
     response
 }
 
-/// Answers on the other host: logs of jobs, and a note to the referee about credentials that should not be here.
+/// Answers on the other host: logs of jobs, archives, and a note to the referee about credentials that should not be
+/// here.
 pub(super) async fn serve_elsewhere(
     hub: Arc<Hub>,
     request: HttpRequest<IncomingBody>,
 ) -> Result<Response<Body>, Dropped> {
+    let path = request.uri().path();
     if request.headers().contains_key("authorization") {
-        hub.referee().object(format!("credentials were sent to another host: {}", request.uri().path()));
+        hub.referee().object(format!("credentials were sent to another host: {path}"));
     }
-    let job: Option<u64> = request.uri().path().strip_prefix("/logs/").and_then(|id| id.parse().ok());
-    let world = hub.world();
-    let log =
-        world.repos.iter().flat_map(|repo| &repo.check_runs).find(|run| Some(run.id) == job).map(|run| run.log.clone());
-    let mut response = Response::new(Full::new(Bytes::from(log.clone().unwrap_or_default())).boxed_unsync());
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/plain; charset=utf-8"));
-    if log.is_none() {
+    hub.elsewhere_count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    let latency = hub.latencies().of("GET", "(elsewhere)");
+    hub.waiting().sleep(latency).await;
+    let (content_type, found) = match path.strip_prefix("/archive/").and_then(|rest| rest.split_once('/')) {
+        Some((id, commit)) => {
+            let (dir, folder) = (hub.root.join(format!("{id}.git")), format!("archive-{commit:.7}"));
+            ("application/x-gzip", bare::archive(&dir, &folder, commit).await.ok())
+        }
+        None => {
+            let job: Option<u64> = path.strip_prefix("/logs/").and_then(|id| id.parse().ok());
+            let world = hub.world();
+            let mut runs = world.repos.iter().flat_map(|repo| &repo.check_runs);
+            let run = runs.find(|run| Some(run.id) == job);
+            ("text/plain; charset=utf-8", run.map(|run| run.log.clone().into_bytes()))
+        }
+    };
+    let gone = found.is_none();
+    let mut response = Response::new(Full::new(Bytes::from(found.unwrap_or_default())).boxed_unsync());
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static(content_type));
+    if gone {
         *response.status_mut() = StatusCode::NOT_FOUND;
     }
     Ok(response)

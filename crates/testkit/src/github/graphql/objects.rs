@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::super::bare;
 use super::super::checks;
 use super::super::issues::shown;
 use super::super::permission::Permission;
@@ -25,6 +26,8 @@ pub(super) enum Thing {
     Ref(usize, String, String),
     /// A commit of a repository by its SHA.
     Commit(usize, String),
+    /// A tree by its SHA.
+    Tree(String),
     /// An issue of a repository, by its number.
     Issue(usize, u64),
     /// A pull request of a repository, by its number.
@@ -63,6 +66,7 @@ impl Thing {
             Self::Repository(_) => "Repository",
             Self::Ref(..) => "Ref",
             Self::Commit(..) => "Commit",
+            Self::Tree(_) => "Tree",
             Self::Issue(..) => "Issue",
             Self::Pull(..) => "PullRequest",
             Self::Comment(_) => "IssueComment",
@@ -78,7 +82,7 @@ impl Thing {
                 Self::Repository(_) | Self::Ref(..) | Self::Issue(..) | Self::Pull(..) | Self::Comment(_) => {
                     on == "Node"
                 }
-                Self::Commit(..) => matches!(on, "Node" | "GitObject"),
+                Self::Commit(..) | Self::Tree(_) => matches!(on, "Node" | "GitObject"),
                 _ => false,
             }
     }
@@ -121,6 +125,11 @@ pub(super) fn field(
             "target" => one(Thing::Commit(*at, oid.clone())),
             _ => None,
         },
+        Thing::Tree(oid) => match name {
+            "oid" => leaf(oid.clone()),
+            "id" => leaf(format!("T_{oid}")),
+            _ => None,
+        },
         Thing::Commit(at, oid) => match name {
             "statusCheckRollup" => match checks::rollup(&world.repos[*at], oid) {
                 Some(state) => one(Thing::Plain("StatusCheckRollup", json!({"state": state}))),
@@ -129,6 +138,7 @@ pub(super) fn field(
             "oid" => leaf(oid.clone()),
             "abbreviatedOid" => leaf(oid[..7].to_owned()),
             "id" => leaf(format!("C_{oid}")),
+            "tree" => one(Thing::Tree(bare::tree_of(&world.repos[*at].git_dir, oid))),
             _ => None,
         },
         Thing::Issue(at, number) | Thing::Pull(at, number) => match world.repos[*at].issue(*number) {

@@ -12,6 +12,7 @@ use memchr::{memchr, memchr_iter};
 
 use attributes::{Attributed, Attributes};
 
+use crate::functions;
 use crate::language::Language;
 use crate::lexer::comments;
 use crate::todo::{self, LeftOut, Todo, TodoOptions};
@@ -282,7 +283,14 @@ impl Selection {
             return Ok(Vec::new());
         }
         let language = self.language(path, bytes)?;
-        Ok(todo::in_language(language, bytes, options))
+        let mut todos = todo::in_language(language, bytes, options);
+        if todos.len() > 1 {
+            let functions = functions::functions(language, bytes);
+            for todo in &mut todos {
+                todo.function = functions::enclosing(&functions, todo.line).map(|function| function.first_line);
+            }
+        }
+        Ok(todos)
     }
 
     /// The tags in the file at `path` that ask for nothing, each with the reason.

@@ -2,7 +2,7 @@
 //!
 //! **Definition.** [`sanitize`] leaves of Markdown what a person sees: no HTML comments, no invisible characters, no
 //! characters that turn the reading direction around. [`visible`] does the same for plain text such as logs. [`masked`]
-//! takes out what looks like a secret.
+//! takes out what looks like a secret. [`shown`] is for what strangers wrote.
 //!
 //! **Wanted properties.** Nobody can tell an agent something that a reviewer of the same text does not see. The
 //! result of sanitizing twice is the result of sanitizing once.
@@ -44,6 +44,25 @@ static SECRETS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     patterns.iter().map(|pattern| Regex::new(pattern).expect("the patterns are tested")).collect()
 });
 
+/// What Markdown does not show of itself: definitions of links (a well-known place for hidden remarks), the words of an
+/// image, titles of links, and whatever a tag holds besides its name.
+static UNSHOWN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let patterns = [
+        (r"(?m)^ {0,3}\[[^\]\n]*\]:[^\n]*(?:\n[ \t]+[^\n]*)*$", ""),
+        (r"!\[[^\]]*\]", "![]"),
+        (r#"(\]\([^\s()]*)\s+[^)]*\)"#, "${1})"),
+        (r"<(/?[A-Za-z][\w-]*)[\s/][^<>]*>", "<${1}>"),
+    ];
+    patterns.map(|(pattern, left)| (Regex::new(pattern).expect("the patterns are tested"), left)).into()
+});
+
+/// Of Markdown that strangers wrote, what a person sees of it on the page, as far as that is told without a parser:
+/// [`sanitize`], and more. Inside code some of it is lost too.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    UNSHOWN.iter().fold(sanitize(text), |text, (hidden, left)| hidden.replace_all(&text, *left).into_owned())
+}
+
 /// `text` without what looks like a secret.
 #[must_use]
 pub fn masked(text: &str) -> String {
@@ -67,6 +86,24 @@ fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_page_does_not_show_is_not_told() {
+        let table = [
+            ("plain [link](https://a.test) and Map<K, V>", "plain [link](https://a.test) and Map<K, V>"),
+            ("a <!-- evil --> b", "a  b"),
+            ("![evil](https://a.test/x.png)", "![](https://a.test/x.png)"),
+            ("[link](https://a.test \"evil\")", "[link](https://a.test)"),
+            ("see\n[//]: # (evil)\nthere", "see\n\nthere"),
+            ("[x]: https://a.test\n  \"evil\"\nend", "\nend"),
+            ("<img alt=\"evil\" src=x>", "<img>"),
+            ("<picture/evil><b>bold</b>", "<picture><b>bold</b>"),
+            ("if a < b and c > d", "if a < b and c > d"),
+        ];
+        for (given, expected) in table {
+            assert_eq!(shown(given), expected);
+        }
+    }
 
     #[test]
     fn what_looks_like_a_secret_is_masked() {

@@ -22,6 +22,8 @@ pub enum About {
     Code(RepoName),
     /// At the issues and pull requests of a repository.
     Work(RepoName),
+    /// At the security alerts of a repository.
+    Alerts(RepoName),
     /// At which repositories there are and what may be done in them.
     Repositories,
     /// Nowhere: the event is of no interest, or this version does not know it.

@@ -78,9 +78,10 @@ async fn take_up(
     match &delivery.about {
         About::Nothing => return "ignored",
         About::Repositories => ctx.nudges.ask_for_list(),
-        About::Code(name) | About::Work(name) if !watched.contains(name) => return "ignored",
+        About::Code(name) | About::Work(name) | About::Alerts(name) if !watched.contains(name) => return "ignored",
         About::Code(name) => ctx.nudges.ask_for_code(name),
         About::Work(name) => ctx.nudges.ask(name),
+        About::Alerts(name) => ctx.nudges.ask_for_all(name),
     }
     "used"
 }

@@ -263,12 +263,10 @@ impl Payload {
                 | "pull_request_review_comment"
                 | "pull_request_review_thread"
                 | "status"
-                | "merge_group"
-                | "dependabot_alert"
-                | "code_scanning_alert"
-                | "secret_scanning_alert",
+                | "merge_group",
                 Some(name),
             ) => About::Work(name),
+            ("dependabot_alert" | "code_scanning_alert" | "secret_scanning_alert", Some(name)) => About::Alerts(name),
             _ => About::Nothing,
         }
     }

@@ -81,7 +81,7 @@ fn event(name: &str, body: &serde_json::Value) -> Delivery {
 fn an_event_says_where_to_look() {
     let repository = json!({"full_name": "acme/app", "default_branch": "main"});
     let app: RepoName = "acme/app".parse().unwrap();
-    let (work, code) = (About::Work(app.clone()), About::Code(app));
+    let (work, code, alerts) = (About::Work(app.clone()), About::Code(app.clone()), About::Alerts(app));
     for (name, action, git_ref, about) in [
         ("issues", "labeled", "", &work),
         ("issue_comment", "created", "", &work),
@@ -89,6 +89,7 @@ fn an_event_says_where_to_look() {
         ("check_suite", "completed", "", &work),
         ("check_run", "created", "", &About::Nothing),
         ("workflow_run", "requested", "", &About::Nothing),
+        ("dependabot_alert", "created", "", &alerts),
         ("push", "", "refs/heads/main", &code),
         ("push", "", "refs/heads/ccm/x", &work),
         ("push", "", "refs/tags/v1", &About::Nothing),

@@ -85,6 +85,9 @@ const LARGE_POINTS: i64 = -20;
 const ISSUE_POINTS: i64 = 5;
 const TERSE_POINTS: i64 = -15;
 const TEST_POINTS: i64 = -10;
+/// Points for each reaction and reply, and how many of them count.
+const INTEREST_POINTS: i64 = 2;
+const MOST_INTEREST: i64 = 20;
 /// Points when all tasks like it were merged; taken away when none was.
 const EXPERIENCE_POINTS: i64 = 20;
 
@@ -110,8 +113,13 @@ pub fn score(task: &Task, policy: &RankPolicy, expected: Option<&Expected>, now:
     if let Some(word) = RISKY.iter().find(|word| says(&text, word)) {
         add(format!("removes risk: says \"{word}\""), RISKY_POINTS, policy.risk);
     }
-    if task.finding.as_ref().is_some_and(|finding| finding.issue.is_some()) {
+    if task.born_of().is_none() && task.finding.as_ref().is_some_and(|finding| finding.issue.is_some()) {
         add("names an issue".to_owned(), ISSUE_POINTS, policy.value);
+    }
+    let interest = task.finding.as_ref().map_or(0, |finding| finding.interest);
+    if interest > 0 {
+        let points = i64::try_from(interest).unwrap_or(MOST_INTEREST).min(MOST_INTEREST) * INTEREST_POINTS;
+        add(format!("{interest} reactions and replies"), points, policy.value);
     }
     // A person often says all in the title.
     let words = task.body.split_whitespace().count().max(task.title.split_whitespace().count());
@@ -152,7 +160,12 @@ fn says(text: &str, word: &str) -> bool {
 fn value_of(source: &Source, kind: &str) -> i64 {
     match source {
         Source::Person => 100,
-        Source::SecurityAlert => 90,
+        Source::SecurityAlert => match kind.rsplit(' ').next() {
+            Some("critical") => 120,
+            Some("medium") => 60,
+            Some("low") => 30,
+            _ => 90,
+        },
         Source::Ci => 80,
         Source::IssueLabel => 60,
         Source::Dependency => 40,

@@ -233,10 +233,7 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
         }
     }
     todo(&config.sources.todo)?;
-    for glob in &config.proposals.ignore_ai_policy {
-        globset::Glob::new(glob)
-            .map_err(|error| ConfigError(format!("proposals.ignore_ai_policy: `{glob}` is no glob: {error}")))?;
-    }
+    issues(&config.sources)?;
     let limits = &config.limits;
     for (name, value) in [
         ("concurrent_runs", u64::from(limits.concurrent_runs)),
@@ -289,6 +286,21 @@ fn todo(todo: &pipeline::settings::TodoSource) -> Result<(), ConfigError> {
             .map_err(|error| ConfigError(format!("sources.todo.tags: {error}")))?;
     }
     scan::Selection::excluding(&todo.exclude).map_err(|error| ConfigError(format!("sources.todo.exclude: {error}")))?;
+    Ok(())
+}
+
+/// Rules about issues that select nothing, or everything.
+fn issues(sources: &Sources) -> Result<(), ConfigError> {
+    let wrong = |what: &str| Err(ConfigError(what.to_owned()));
+    if !(1..=3_650).contains(&sources.stale_issue.days) {
+        return wrong("sources.stale-issue.days must be between 1 and 3650");
+    }
+    if sources.issue_label.labels.iter().chain(&sources.stale_issue.skip_labels).any(|label| label.trim().is_empty()) {
+        return wrong("a label under [sources] is empty; take it out");
+    }
+    if sources.security_alert.enabled && sources.security_alert.kinds.is_empty() {
+        return wrong("sources.security-alert.kinds is empty; set enabled = false to leave alerts alone");
+    }
     Ok(())
 }
 

@@ -256,6 +256,21 @@ fn key_file(report: &mut Report, section: &config::GitHub) {
     }
 }
 
+/// Asks for what the sweep and the sources ask for, only to find out whether the credential may. What it may not is among
+/// the host's notices then.
+async fn may_read(report: &mut Report, forge: &dyn forge::Forge, config: &Config, name: backlog::names::RepoName) {
+    let sources = &config.sources.security_alert;
+    if sources.enabled {
+        match forge.alerts(&name, &sources.kinds).await {
+            Ok(found) => report.ok("alerts", format!("{} are open in {name}", found.open.len())),
+            Err(error) => report.warn("alerts", error.to_string(), "wait, or look at the limits below"),
+        }
+    }
+    if let Err(error) = forge.changes(&[forge::Known { name, mark: String::new() }]).await {
+        report.warn("changes", error.to_string(), "wait, or look at the limits below");
+    }
+}
+
 async fn github(report: &mut Report, common: &Common, config: &Config) {
     let Some(section) = &config.github else {
         return report.ok("github", "not configured; only local folders are worked");
@@ -302,11 +317,7 @@ async fn github(report: &mut Report, common: &Common, config: &Config) {
         }
     }
     if let Some(repository) = first {
-        // Only to find out whether the credential may.
-        let known = forge::Known { name: repository, mark: String::new() };
-        if let Err(error) = forge.changes(&[known]).await {
-            report.warn("changes", error.to_string(), "wait, or look at the limits below");
-        }
+        may_read(report, forge.as_ref(), config, repository).await;
     }
     for (n, notice) in forge.notices().into_iter().enumerate() {
         match n {

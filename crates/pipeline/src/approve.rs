@@ -28,7 +28,7 @@ use forge::{Activity, ActivityKind, Forge, IssueView};
 use store::{Commit, JobKind, NewJob, StoreError, TaskFilter};
 
 use crate::run::cut_short;
-use crate::{Context, keep_going, propose, rank, wording};
+use crate::{Context, keep_going, rank, wording};
 
 /// How many handled activities of an issue are remembered.
 const HANDLED: usize = 1_000;
@@ -427,16 +427,6 @@ async fn edited(ctx: &Arc<Context>, id: &TaskId, view: &IssueView) -> Result<()>
         return Ok(());
     }
     let now = ctx.now();
-    if propose::refresh::is_ours(ctx, id, &content).await? {
-        // We wrote it anew where the lines moved, which asks for no more than before: an approval holds, and what was
-        // done since the first showing counts.
-        let anew = Proposal { content, title: view.title.clone(), body: view.body.clone(), ..proposal };
-        if let (TaskState::Proposed { .. }, Ok(task)) = (&task.state, task.clone().apply(Command::Edit(anew), now)) {
-            let commit = Commit { tasks: vec![task], ..Commit::default() };
-            ctx.store.commit(commit).await.context("a refreshed proposal could not be stored")?;
-        }
-        return Ok(());
-    }
     let edited = Proposal { content, title: view.title.clone(), body: view.body.clone(), at: now, ..proposal };
     let repository = task.repository.clone();
     let Ok(task) = task.apply(Command::Edit(edited), now) else { return Ok(()) };
@@ -448,8 +438,8 @@ async fn edited(ctx: &Arc<Context>, id: &TaskId, view: &IssueView) -> Result<()>
 }
 
 /// What an activity wishes, if anything.
-fn wish(activity: &Activity, approval_label: &str, state: &TaskState) -> Option<Result<Decision, String>> {
-    let stage = state.stage();
+fn wish(activity: &Activity, approval_label: &str, task: &Task) -> Option<Result<Decision, String>> {
+    let stage = task.state.stage();
     match &activity.what {
         ActivityKind::Labeled(label) if label.eq_ignore_ascii_case(approval_label) => match stage {
             Stage::Proposed => Some(Ok(Decision::Approve(None))),
@@ -464,10 +454,13 @@ fn wish(activity: &Activity, approval_label: &str, state: &TaskState) -> Option<
         }
         ActivityKind::Unlabeled(_) | ActivityKind::Reopened => None,
         ActivityKind::Closed => match stage {
+            // Whoever closes a person's issue says that it is done with, not that it may never be proposed: opened again,
+            // it is work again.
+            Stage::Proposed | Stage::Found if task.born_of().is_some() => None,
             Stage::Proposed | Stage::Found => Some(Ok(Decision::Reject)),
             // Merging a pull request closes the issue too: from there on the pull request says what becomes of the task,
             // and while the work is verified and delivered there may be one that we do not know of yet.
-            Stage::Approved | Stage::Running if state.pull().is_none() => Some(Ok(Decision::Cancel)),
+            Stage::Approved | Stage::Running if task.state.pull().is_none() => Some(Ok(Decision::Cancel)),
             _ => None,
         },
         ActivityKind::Commented(text) => CommentCommand::parse(text).map(|command| match command {
@@ -499,7 +492,7 @@ async fn act(
     if ours || activity.at.0 / 1000 < shown_at.0 / 1000 {
         return Ok(false);
     }
-    let Some(wish) = wish(activity, &ctx.settings().proposals.approval_label, &task.state) else {
+    let Some(wish) = wish(activity, &ctx.settings().proposals.approval_label, &task) else {
         return Ok(false);
     };
     let channel = match activity.what {

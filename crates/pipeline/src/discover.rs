@@ -6,10 +6,15 @@
 //! **Wanted properties.** Nothing is fetched when nothing moved; a repository that cannot be worked is parked with
 //! a reason and what mends it, and is tried again later and later; one bad repository holds up no other.
 
+pub mod ci;
 pub mod content;
+mod issue;
+pub mod issue_label;
 mod look;
 mod reading;
+pub mod security_alert;
 pub mod source;
+pub mod stale_issue;
 pub mod todo;
 
 pub use look::{BadPolicy, Looked, once, policy, read_file};

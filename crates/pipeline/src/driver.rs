@@ -194,6 +194,9 @@ impl Driver {
         }
         self.again.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.done(&poll(name), ctx.now());
+        // Before the look: what somebody has approved is not called off by the same reply. Also beside a manager repository:
+        // older proposals may be in the repository itself.
+        let mut steps = vec![("read decisions", approve::read_decisions(ctx, name).await)];
         let mut read = false;
         if asked >= Nudge::Code {
             self.done(&look(name), ctx.now());
@@ -211,8 +214,6 @@ impl Driver {
                 }
             }
         }
-        // Also beside a manager repository: older proposals may be in the repository itself.
-        let mut steps = vec![("read decisions", approve::read_decisions(ctx, name).await)];
         steps.push(("follow up", follow_up::follow_up(ctx, name).await));
         let quiet = |done: Result<Option<Timestamp>>| {
             done.map(|until| until.into_iter().for_each(|until| self.look_again(name, until, Nudge::Work)))

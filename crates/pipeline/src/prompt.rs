@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use backlog::finding::{Finding, Source};
+use backlog::finding::Source;
 use backlog::names::{RunId, digest};
 use backlog::task::{Proposal, Revision, Task};
 
@@ -39,20 +39,15 @@ pub fn prompt(
         material(&fence, &proposal.title),
         material(&fence, &substance(task, proposal)),
     );
-    let place = |finding: &Finding| format!("{}{}", plain(&fence, &finding.path), wording::lines(finding));
-    let places: Vec<String> = wording::placed(task).map(place).collect();
-    let source = wording::placed(task).next().map_or(&task.source, |finding| &finding.source);
-    text.push_str(&match (places.as_slice(), source) {
-        ([], _) => String::new(),
-        ([place], Source::Todo) => {
-            format!("The task comes from a comment in {place}. Take the comment away when the work is done.\n\n")
-        }
-        (places, Source::Todo) => format!(
-            "The task comes from comments in {}. Take each away when its work is done.\n\n",
-            places.join("; in ")
-        ),
-        (places, _) => format!("The task is about {}.\n\n", places.join("; ")),
-    });
+    if let Some(finding) = task.finding.as_ref().filter(|finding| !finding.path.is_empty()) {
+        let place = format!("{}{}", plain(&fence, &finding.path), wording::lines(finding));
+        text.push_str(&match finding.source {
+            Source::Todo => {
+                format!("The task comes from a comment in {place}. Take the comment away when the work is done.\n\n")
+            }
+            _ => format!("The task is about {place}.\n\n"),
+        });
+    }
     if let Some(revision) = revision {
         text.push_str(&revision_text(&fence, revision));
     }
@@ -78,18 +73,28 @@ pub fn prompt(
 
 /// What is to be done: the comment for a finding, else what people approved.
 fn substance(task: &Task, proposal: &Proposal) -> String {
+    // The whole issue as it was approved: nothing in it is ours, and nobody approved what the page does not show.
+    if task.born_of().is_some() && proposal.issue.is_some() {
+        let body = forge::sanitize::shown(&proposal.body);
+        return if body.trim().is_empty() { proposal.title.clone() } else { body };
+    }
     let (_, shown) = wording::proposal(task);
     let approved = wording::order(&proposal.body);
     // A person may have edited the proposal before approving it: then that text is the order. The place alone may have
     // moved since.
-    if placeless(&approved) == placeless(&wording::order(&shown)) { wording::subject(task) } else { approved }
+    if placeless(&approved) == placeless(&wording::order(&shown)) {
+        wording::subject(task).to_owned()
+    } else {
+        approved
+    }
 }
 
-/// The order without the lines that only say where a comment is.
-fn placeless(order: &str) -> String {
-    let is_place = |line: &&str| line.starts_with("In `") && line.ends_with(':');
-    let kept: Vec<&str> = order.lines().filter(|line| !is_place(line)).collect();
-    kept.join("\n").trim_start().to_owned()
+/// The order without its first line where that only says where the comment is.
+fn placeless(order: &str) -> &str {
+    match order.split_once('\n') {
+        Some((first, rest)) if first.starts_with("In `") && first.ends_with(':') => rest.trim_start(),
+        _ => order,
+    }
 }
 
 fn revision_text(fence: &str, revision: &Revision) -> String {

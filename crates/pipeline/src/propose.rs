@@ -1,17 +1,16 @@
 //! Proposing: shows the best tasks to people, and keeps what was shown true.
 //!
 //! **Definition.** [`propose_next`] fills a repository's free slots with its best tasks; [`reflect`] brings each
-//! proposal's issue in line with where its task stands now.
+//! proposal's issue in line with where its task stands now. A task that was born from a person's issue is proposed on that
+//! issue, by one comment that always says where the task stands.
 //!
 //! **Wanted properties.** Never more open proposals than the caps allow; nothing that nobody asked for is written in
 //! quiet hours; never a second issue for a task; a closed proposal stays closed; an issue is closed with a word when its
-//! work is gone; whoever asks why nothing more is proposed is told ([`Proposing::waits`]).
+//! work is gone, and a person's issue never; whoever asks why nothing more is proposed is told ([`Proposing::waits`]).
 //!
 //! **Known races.** *A crash between creating the issue and storing the proposal*: the issue is found again by its
 //! marker, so the next activation stores the same one. *Somebody closes the issue in between*: it is found closed,
 //! and the task is rejected instead of proposed.
-
-pub(crate) mod refresh;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -103,10 +102,18 @@ pub async fn propose_next(
 async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()> {
     let now = ctx.now();
     let settings = ctx.settings();
-    let (proposal, open) = if forge.has_issues() && settings.proposals.place == Place::Issue {
+    let as_issue = forge.has_issues() && settings.proposals.place == Place::Issue;
+    let (proposal, open) = if let Some(number) = task.born_of().filter(|_| as_issue) {
+        match on_issue(ctx, forge, &task, number).await? {
+            Some(proposal) => (proposal, true),
+            None => return Ok(()),
+        }
+    } else if as_issue {
         let shown = first_shown(ctx, &task).await?;
-        let (title, body) = text(ctx, &task).await?;
-        let sent = ContentHash::of(&title, &body);
+        let (title, mut body) = wording::proposal(&task);
+        let expectations = rank::expectations(ctx).await?;
+        let likely = expectations.about(&task.source, &task.kind);
+        body.push_str(&wording::how_to_decide(&settings.proposals.approval_label, likely));
         let draft = IssueDraft {
             repository: settings.manager_repository.clone().unwrap_or_else(|| task.repository.clone()),
             task: task.id.clone(),
@@ -119,12 +126,9 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
         let at = if again { now } else { shown };
         // What people see is what counts, not what we sent.
         let content = ContentHash::of(&view.title, &view.body);
-        refresh::wrote(ctx, &task, &sent, &content).await?;
         (Proposal { issue: Some(view.link), content, title: view.title, body: view.body, at }, view.open || again)
     } else {
-        let card = crate::approve::card(&task, now);
-        refresh::wrote(ctx, &task, &card.content, &card.content).await?;
-        (card, true)
+        (crate::approve::card(&task, now), true)
     };
     if let Some(issue) = &proposal.issue {
         crate::approve::read_again_since(ctx, &issue.repository, proposal.at).await?;
@@ -147,13 +151,32 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
     }
 }
 
-/// Title and body of the issue that proposes a task.
-async fn text(ctx: &Context, task: &Task) -> Result<(String, String)> {
-    let (title, mut body) = wording::proposal(task);
+/// The name of the one comment that says where a task stands.
+const STATUS: &str = "status";
+
+/// Proposes a task on the issue that it was born from. None when the issue is closed or gone: the next look ends the task.
+async fn on_issue(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, number: u64) -> Result<Option<Proposal>> {
+    let shown = first_shown(ctx, task).await?;
+    let url = task.finding.as_ref().map(|finding| finding.url.clone()).unwrap_or_default();
+    let view = match forge.issue(&IssueLink { repository: task.repository.clone(), number, url }).await {
+        Ok(view) if view.open => view,
+        Ok(_) | Err(ForgeError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let expectations = rank::expectations(ctx).await?;
     let likely = expectations.about(&task.source, &task.kind);
-    body.push_str(&wording::how_to_decide(&ctx.settings().proposals.approval_label, likely));
-    Ok((title, body))
+    let body = wording::proposal_on_issue(task, &ctx.settings().proposals.approval_label, likely);
+    forge.ensure_comment(&view.link, &task.id, STATUS, &body).await?;
+    // What was said about an earlier proposal does not count for this one.
+    let at = if was_obsolete(ctx, task).await? { ctx.now() } else { shown };
+    let content = ContentHash::of(&view.title, &view.body);
+    Ok(Some(Proposal { issue: Some(view.link), content, title: view.title, body: view.body, at }))
+}
+
+/// Whether the last that people were shown is that the work has gone away.
+async fn was_obsolete(ctx: &Arc<Context>, task: &Task) -> Result<bool> {
+    let shown = ctx.store.note("reflected", task.id.as_str(), ctx.now()).await?;
+    Ok(shown.as_deref() == Some(Stage::Obsolete.as_str()))
 }
 
 /// When we first tried to show a task. A decision counts from then on: somebody may read the issue and decide while we
@@ -169,8 +192,7 @@ async fn first_shown(ctx: &Arc<Context>, task: &Task) -> Result<Timestamp> {
 
 /// Opens an issue again that we closed ourselves because its work had gone away, now that the work is back.
 async fn reopened(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &IssueLink) -> Result<bool> {
-    let shown = ctx.store.note("reflected", task.id.as_str(), ctx.now()).await?;
-    if shown.as_deref() != Some(Stage::Obsolete.as_str()) {
+    if !was_obsolete(ctx, task).await? {
         return Ok(false);
     }
     forge.update_issue(issue, &close(IssueClose::Reopen)).await?;
@@ -185,6 +207,9 @@ async fn reopened(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &Is
 /// When the code host or the store cannot be asked; it is tried again at the next activation.
 pub async fn reflect(ctx: &Arc<Context>, repository: &RepoName) -> Result<Option<Timestamp>> {
     let forge = ctx.forges.of(repository)?.clone();
+    if !forge.has_issues() {
+        return Ok(None);
+    }
     let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::Found).collect();
     let filter = TaskFilter { repository: Some(repository.clone()), stages, ..TaskFilter::default() };
     let (mut failed, mut waits) = (None, None);
@@ -196,11 +221,8 @@ pub async fn reflect(ctx: &Arc<Context>, repository: &RepoName) -> Result<Option
 }
 
 async fn reflect_one(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Result<Option<Timestamp>> {
-    if task.state.stage() == Stage::Proposed {
-        return refresh::refresh(ctx, forge, task).await;
-    }
     let issue = task.state.proposal().and_then(|proposal| proposal.issue.as_ref());
-    if !forge.has_issues() || (issue.is_none() && task.state.pull().is_none()) {
+    if issue.is_none() && task.state.pull().is_none() {
         return Ok(None);
     }
     let shown = ctx.store.note("reflected", task.id.as_str(), ctx.now()).await?;
@@ -236,9 +258,14 @@ fn still_there(done: Result<(), ForgeError>) -> Result<(), ForgeError> {
 
 /// Makes one issue say where its task stands.
 async fn show(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &IssueLink) -> Result<(), ForgeError> {
+    if task.born_of().is_some()
+        && let Some(body) = wording::standing_on_issue(task)
+    {
+        return forge.ensure_comment(issue, &task.id, STATUS, &body).await;
+    }
     match &task.state {
         TaskState::Failed { reason, .. } => {
-            forge.ensure_comment(issue, &task.id, "status", &wording::failed_comment(reason)).await?;
+            forge.ensure_comment(issue, &task.id, STATUS, &wording::failed_comment(reason)).await?;
             // Setting the label once more asks for another try.
             let patch = IssuePatch {
                 remove_labels: vec![ctx.settings().proposals.approval_label.clone()],
@@ -248,7 +275,7 @@ async fn show(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &IssueL
         }
         TaskState::Obsolete { .. } => {
             let body = wording::obsolete_comment(&task.source);
-            forge.ensure_comment(issue, &task.id, "status", &body).await?;
+            forge.ensure_comment(issue, &task.id, STATUS, &body).await?;
             forge.update_issue(issue, &close(IssueClose::NotPlanned)).await?;
         }
         TaskState::Rejected { .. } | TaskState::Cancelled { .. } => {

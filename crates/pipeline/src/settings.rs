@@ -11,14 +11,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backlog::names::RepoName;
+use backlog::alert::{AlertKind, Severity};
 use backlog::quiet::{QuietHours, Zone};
 use backlog::rank::RankPolicy;
 use backlog::retry::RetryPolicy;
 use backlog::room::Caps;
 use backlog::time::Timestamp;
 use backlog::verdict::DiffPolicy;
-use globset::Glob;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +39,7 @@ pub struct Settings {
     /// The weights of ranking.
     pub rank: RankPolicy,
     /// Where proposals go instead of into the repository itself.
-    pub manager_repository: Option<RepoName>,
+    pub manager_repository: Option<backlog::names::RepoName>,
 }
 
 /// `[sources]`
@@ -49,6 +48,17 @@ pub struct Settings {
 pub struct Sources {
     /// Comments that ask for work.
     pub todo: TodoSource,
+    /// Issues in which nobody has written for long.
+    #[serde(rename = "stale-issue")]
+    pub stale_issue: StaleIssueSource,
+    /// Issues that carry a label.
+    #[serde(rename = "issue-label")]
+    pub issue_label: IssueLabelSource,
+    /// A red default branch.
+    pub ci: CiSource,
+    /// Dependabot, code scanning and secret scanning alerts.
+    #[serde(rename = "security-alert")]
+    pub security_alert: SecurityAlertSource,
 }
 
 /// `[sources.todo]`
@@ -76,6 +86,67 @@ impl Default for TodoSource {
     }
 }
 
+/// `[sources.stale-issue]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StaleIssueSource {
+    /// Whether they are looked for.
+    pub enabled: bool,
+    /// Days in which no person has written anything; at least 1.
+    pub days: u64,
+    /// Issues with one of these labels are left alone.
+    pub skip_labels: Vec<String>,
+    /// Issues with fewer reactions are left alone.
+    pub min_reactions: u64,
+}
+
+impl Default for StaleIssueSource {
+    fn default() -> Self {
+        let skip_labels = ["wontfix", "invalid", "duplicate", "question", "discussion"].map(str::to_owned).to_vec();
+        Self { enabled: false, days: 90, skip_labels, min_reactions: 0 }
+    }
+}
+
+/// `[sources.issue-label]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct IssueLabelSource {
+    /// The labels, any of which makes an issue work; none looks for none.
+    pub labels: Vec<String>,
+}
+
+/// `[sources.ci]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CiSource {
+    /// Whether it is looked at.
+    pub enabled: bool,
+}
+
+impl Default for CiSource {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// `[sources.security-alert]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecurityAlertSource {
+    /// Whether they are looked at.
+    pub enabled: bool,
+    /// Which kinds.
+    pub kinds: Vec<AlertKind>,
+    /// Alerts that are less bad are left alone.
+    pub min_severity: Severity,
+}
+
+impl Default for SecurityAlertSource {
+    fn default() -> Self {
+        Self { enabled: false, kinds: AlertKind::ALL.to_vec(), min_severity: Severity::High }
+    }
+}
+
 /// `[proposals]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -100,8 +171,6 @@ pub struct Proposals {
     /// Whose clock the quiet hours are told by.
     #[schemars(with = "String")]
     pub time_zone: Zone,
-    /// Globs over `owner/name`: repositories that are worked although their guides do not welcome agents.
-    pub ignore_ai_policy: Vec<String>,
 }
 
 /// Where proposals are shown.
@@ -126,20 +195,11 @@ impl Default for Proposals {
             max_open_pulls_per_repository: 5,
             quiet_hours: None,
             time_zone: Zone::default(),
-            ignore_ai_policy: Vec::new(),
         }
     }
 }
 
 impl Proposals {
-    /// Whether a repository is worked whatever its guides say about agents.
-    #[must_use]
-    pub fn ignores_ai_policy(&self, repository: &RepoName) -> bool {
-        let fits =
-            |glob: &String| Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(repository.as_str()));
-        self.ignore_ai_policy.iter().any(fits)
-    }
-
     /// When the quiet hours end in which `now` lies; `None` outside of them.
     #[must_use]
     pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
@@ -372,6 +432,17 @@ pub struct RepositoryPolicy {
 pub struct RepositorySources {
     /// `todo = false` leaves the comments of this repository alone.
     pub todo: Option<bool>,
+    /// `stale-issue = false` leaves its quiet issues alone.
+    #[serde(rename = "stale-issue")]
+    pub stale_issue: Option<bool>,
+    /// `issue-label = false` leaves its labelled issues alone.
+    #[serde(rename = "issue-label")]
+    pub issue_label: Option<bool>,
+    /// `ci = false` leaves its red checks alone.
+    pub ci: Option<bool>,
+    /// `security-alert = false` leaves its alerts alone.
+    #[serde(rename = "security-alert")]
+    pub security_alert: Option<bool>,
 }
 
 /// Where a repository keeps its policy.

@@ -12,7 +12,7 @@ use backlog::finding::{Finding, Source};
 use backlog::names::RepoName;
 use backlog::room::Full;
 use backlog::run::Run;
-use backlog::task::{Proposal, Task};
+use backlog::task::{Proposal, Task, TaskState};
 use backlog::time::Timestamp;
 
 /// The longest title, in characters; GitHub takes 256.
@@ -124,14 +124,10 @@ fn harmless(title: &str) -> String {
     if closes { unlinked(title) } else { title.to_owned() }
 }
 
-/// The task's title as one plain line, with the number of further findings that it is about.
+/// The task's title as one plain line.
 fn title(task: &Task, max: usize) -> String {
-    let more = match task.more.len() {
-        0 => String::new(),
-        more => format!(" (and {more} more)"),
-    };
-    let title = one_line(&task.title, max.saturating_sub(more.len()));
-    if title.is_empty() { format!("Task {}", task.id) } else { format!("{title}{more}") }
+    let title = one_line(&task.title, max);
+    if title.is_empty() { format!("Task {}", task.id) } else { title }
 }
 
 /// `, line 7` or `, lines 7–9`; nothing for what is about a whole file.
@@ -143,27 +139,42 @@ pub(crate) fn lines(finding: &Finding) -> String {
     }
 }
 
-/// What a proposal quotes: the comments in the code, or what a person asked for.
-pub(crate) fn subject(task: &Task) -> String {
-    let texts: Vec<&str> = placed(task).map(|finding| finding.text.as_str()).collect();
-    match texts.as_slice() {
-        [] if task.body.trim().is_empty() => task.title.clone(),
-        [] => task.body.clone(),
-        texts => texts.join("\n\n"),
+/// What a proposal quotes: the comment in the code, or what a person asked for.
+pub(crate) fn subject(task: &Task) -> &str {
+    match &task.finding {
+        Some(finding) if !finding.text.trim().is_empty() => &finding.text,
+        Some(_) | None if task.body.trim().is_empty() => &task.title,
+        Some(_) | None => &task.body,
     }
 }
 
-/// The findings of a task that are about a file.
-pub(crate) fn placed(task: &Task) -> impl Iterator<Item = &Finding> {
-    task.members().filter(|finding| !finding.path.is_empty())
+/// The quote of what is asked for, with its place in the code and where there is more about it.
+fn asked(task: &Task) -> String {
+    let Some(finding) = &task.finding else { return fenced(subject(task), "text") };
+    let quote = match finding.path.as_str() {
+        "" => fenced(subject(task), "text"),
+        path => format!("In {}{}:\n\n{}", code(path), lines(finding), fenced(&finding.text, "")),
+    };
+    match address(&finding.url) {
+        Some(url) => format!("{quote}\n\nMore about it: {url}"),
+        None => quote,
+    }
 }
 
-/// The quotes of what is asked for, each with its place in the code.
-fn asked(task: &Task) -> String {
-    let quote =
-        |finding: &Finding| format!("In {}{}:\n\n{}", code(&finding.path), lines(finding), fenced(&finding.text, ""));
-    let quotes: Vec<String> = placed(task).map(quote).collect();
-    if quotes.is_empty() { fenced(&subject(task), "text") } else { quotes.join("\n\n") }
+/// An address of the web, if it is one and nothing else.
+fn address(url: &str) -> Option<&str> {
+    let fits = url.starts_with("https://") || url.starts_with("http://");
+    (fits && url.len() <= 500 && url.bytes().all(|b| b.is_ascii_graphic() && !b"<>()[]`\"'".contains(&b)))
+        .then_some(url)
+}
+
+/// The reasons of a task's score, as a list.
+fn reasons(task: &Task) -> String {
+    let mut text = format!("{WHY} {} points.\n\n", task.score.points);
+    for reason in &task.score.reasons {
+        text.push_str(&format!("- {:+} {}\n", reason.points, tame(&one_line(&reason.name, 200))));
+    }
+    text
 }
 
 /// So many minutes or hours; less than one counts as one.
@@ -189,11 +200,51 @@ const DECIDE_END: &str = "voids an approval.";
 /// Title and body of the issue (or card) that asks for approval.
 #[must_use]
 pub fn proposal(task: &Task) -> (String, String) {
-    let mut body = format!("{}\n\n{WHY} {} points.\n\n", asked(task), task.score.points);
-    for reason in &task.score.reasons {
-        body.push_str(&format!("- {:+} {}\n", reason.points, tame(&one_line(&reason.name, 200))));
+    (title(task, TITLE), format!("{}\n\n{}", asked(task), reasons(task)))
+}
+
+/// The sticky comment on a person's issue that is proposed as a task.
+#[must_use]
+pub fn proposal_on_issue(task: &Task, approval_label: &str, likely: Option<&Expected>) -> String {
+    format!(
+        "An agent could work on this issue.\n\n{}{}\n{DECIDE}, somebody with write access sets the label `{approval_label}` \
+         or comments `/ccm approve`. To have it never proposed again, comment `/ccm reject`. Title and text of this issue \
+         are what will be done, without the comments: edit them first if need be, because a later edit {DECIDE_END}\n",
+        reasons(task),
+        takes(likely)
+    )
+}
+
+/// What the sticky comment on a person's issue says of a task that has ended. `None` while it goes on, and for one that
+/// failed, which is told as on our own issues.
+#[must_use]
+pub fn standing_on_issue(task: &Task) -> Option<String> {
+    match &task.state {
+        TaskState::Obsolete { .. } => {
+            let why = match task.source {
+                Source::StaleIssue => "somebody has written here, or it is closed",
+                _ => "its label is gone, or it is closed",
+            };
+            Some(format!("This is no longer proposed as a task for an agent: {why}.\n"))
+        }
+        TaskState::Rejected { by, .. } => {
+            Some(format!("No agent works on this issue: {} said no. It is not proposed again.\n", cell(by.name())))
+        }
+        TaskState::Cancelled { by, .. } => {
+            Some(format!("The work on this issue was stopped by {}.\n", cell(by.name())))
+        }
+        TaskState::Done { work, .. } => {
+            let pull = work.pull.as_ref().and_then(|pull| address(&pull.url)).unwrap_or("a pull request");
+            Some(format!("Done with {pull}.\n"))
+        }
+        TaskState::Found
+        | TaskState::Proposed { .. }
+        | TaskState::Approved { .. }
+        | TaskState::Running { .. }
+        | TaskState::Verifying { .. }
+        | TaskState::InReview { .. }
+        | TaskState::Failed { .. } => None,
     }
-    (title(task, TITLE), body)
 }
 
 /// What a proposal's `body` asks for: without its reasons, what it takes, and how to decide.
@@ -220,25 +271,29 @@ pub(crate) fn order(body: &str) -> String {
 /// The end of a proposal that is an issue: what it is likely to take, and how to say yes or no.
 #[must_use]
 pub fn how_to_decide(approval_label: &str, likely: Option<&Expected>) -> String {
-    let likely = likely.map_or(String::new(), |likely| format!("\n{LIKELY} {}\n", expected(likely)));
     format!(
-        "{likely}\n{DECIDE}, somebody with write access sets the label `{approval_label}` or comments `/ccm approve`. To have \
+        "{}\n{DECIDE}, somebody with write access sets the label `{approval_label}` or comments `/ccm approve`. To have \
          it never proposed again, close this issue or comment `/ccm reject`. What stands here is what will be done: \
-         edit it first if need be, because a later edit {DECIDE_END}\n"
+         edit it first if need be, because a later edit {DECIDE_END}\n",
+        takes(likely)
     )
+}
+
+/// What a task is likely to take, where that is known.
+fn takes(likely: Option<&Expected>) -> String {
+    likely.map_or(String::new(), |likely| format!("\n{LIKELY} {}\n", expected(likely)))
 }
 
 /// The message of the commit that the service makes.
 #[must_use]
 pub fn commit_message(task: &Task, run: &Run) -> String {
     let mut text = format!("{}\n\n", harmless(&title(task, 72)).replace('@', "@\u{200b}"));
-    for finding in placed(task) {
+    if let Some(finding) = &task.finding
+        && !finding.path.is_empty()
+    {
         let what = if finding.source == Source::Todo { "Works off the comment in" } else { "Works on" };
         let path = unlinked(&one_line(&finding.path, 300)).replace('@', "@\u{200b}");
-        text.push_str(&format!("{what} {path}{}.\n", lines(finding)));
-    }
-    if placed(task).next().is_some() {
-        text.push('\n');
+        text.push_str(&format!("{what} {path}{}.\n\n", lines(finding)));
     }
     text.push_str(&format!("Task: {}\nRun: {}\nAgent: {}\n", task.id, run.id, run.agent));
     text
@@ -263,7 +318,10 @@ pub fn pull_request(
     let mut body = match &proposal.issue {
         Some(issue) if issue.repository == task.repository => format!("Closes #{}.\n\n", issue.number),
         Some(issue) => format!("For {}#{}.\n\n", issue.repository, issue.number),
-        None => format!("{}\n\n", asked(task)),
+        None => match task.born_of() {
+            Some(number) => format!("Closes #{number}.\n\n"),
+            None => format!("{}\n\n", asked(task)),
+        },
     };
     let (added, removed) = run.files.iter().fold((0u64, 0u64), |(added, removed), file| {
         (added.saturating_add(file.added), removed.saturating_add(file.removed))
@@ -321,10 +379,10 @@ pub fn failed_comment(reason: &str) -> String {
 pub fn obsolete_comment(source: &Source) -> String {
     let what = match source {
         Source::Todo => "The comment is gone from the code",
+        Source::Ci => "The check is no longer red",
+        Source::SecurityAlert => "The alert is no longer open",
         Source::StaleIssue
         | Source::IssueLabel
-        | Source::Ci
-        | Source::SecurityAlert
         | Source::Dependency
         | Source::Hotspot
         | Source::Sarif(_)
@@ -354,17 +412,6 @@ pub fn full(full: Full, repository: &RepoName) -> String {
             )
         }
     }
-}
-
-/// Why a repository is left alone: what one of its guides says to agents.
-#[must_use]
-pub fn unwelcome(path: &str, said: &str) -> String {
-    format!(
-        "It does not welcome the work of agents. Its {} says: “{}” If it is yours and you decide otherwise, name it in \
-         `[proposals] ignore_ai_policy`.",
-        one_line(path, 100),
-        one_line(said, 310)
-    )
 }
 
 /// Why nothing is proposed for now: it is a quiet hour.

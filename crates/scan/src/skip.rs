@@ -12,7 +12,6 @@ use memchr::{memchr, memchr_iter};
 
 use attributes::{Attributed, Attributes};
 
-use crate::functions;
 use crate::language::Language;
 use crate::lexer::comments;
 use crate::todo::{self, LeftOut, Todo, TodoOptions};
@@ -283,14 +282,7 @@ impl Selection {
             return Ok(Vec::new());
         }
         let language = self.language(path, bytes)?;
-        let mut todos = todo::in_language(language, bytes, options);
-        if todos.len() > 1 {
-            let functions = functions::functions(language, bytes);
-            for todo in &mut todos {
-                todo.function = functions::enclosing(&functions, todo.line).map(|function| function.first_line);
-            }
-        }
-        Ok(todos)
+        Ok(todo::in_language(language, bytes, options))
     }
 
     /// The tags in the file at `path` that ask for nothing, each with the reason.

@@ -32,6 +32,11 @@ fn a_score_comes_with_its_reasons() {
     let tested =
         crate::finding::Finding { path: "tests/cart.rs".to_owned(), ..finding("XXX", "wait for the server here") };
     let person = Task::of_person(repo(), "Sort the menu by name".to_owned(), String::new(), NOW);
+    let of_source = |source: Source, kind: &str, interest| {
+        let kind = kind.to_owned();
+        let issue = Some(12);
+        Task::of_finding(crate::finding::Finding { source, kind, issue, interest, ..finding("", "sort the menu") }, NOW)
+    };
     let lines = [
         reasons(&task("TODO", "sort the menu"), NOW),
         reasons(&task("TODO", "fix"), NOW),
@@ -44,6 +49,9 @@ fn a_score_comes_with_its_reasons() {
         reasons(&linked, NOW),
         reasons(&Task::of_finding(tested, NOW), NOW),
         reasons(&person, NOW),
+        reasons(&of_source(Source::StaleIssue, "", 500), NOW),
+        reasons(&of_source(Source::IssueLabel, "agent", 3), NOW),
+        reasons(&of_source(Source::SecurityAlert, "dependabot critical", 0), NOW),
     ];
     insta::assert_snapshot!(lines.join("\n"), @r#"
     30 = +30 todo TODO
@@ -57,6 +65,9 @@ fn a_score_comes_with_its_reasons() {
     15 = +30 todo TODO, +5 names an issue, -20 large: says "whole"
     30 = +40 todo XXX, -10 in test code
     100 = +100 a person asks for it
+    65 = +25 stale-issue, +40 500 reactions and replies
+    66 = +60 issue-label agent, +6 3 reactions and replies
+    125 = +120 security-alert dependabot critical, +5 names an issue
     "#);
 }
 

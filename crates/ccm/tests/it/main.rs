@@ -3,14 +3,15 @@
 #![allow(unreachable_pub, reason = "tests have no outside; `pub` says what a module offers to the others")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod alarms;
 mod anomalies;
 mod app;
 mod bad_input;
 mod decisions;
 mod expectations;
-mod grouping;
 mod hardening;
 mod init;
+mod issues;
 mod kill;
 mod life;
 mod line;

@@ -116,5 +116,11 @@ impl<'a> Look<'a> {
 /// Every source, in the order of asking.
 #[must_use]
 pub fn all(_settings: &Sources) -> Vec<Box<dyn Source>> {
-    vec![Box::new(super::todo::Todo)]
+    vec![
+        Box::new(super::todo::Todo),
+        Box::new(super::issue_label::IssueLabel),
+        Box::new(super::stale_issue::StaleIssue),
+        Box::new(super::ci::Ci),
+        Box::new(super::security_alert::SecurityAlert),
+    ]
 }

@@ -264,6 +264,61 @@ fn the_messages_of_commit_and_merge() {
     ");
 }
 
+/// A task that is proposed on a person's issue.
+fn issue_task() -> Task {
+    let task = finding_task("It is slow.\n\nFixes #1, says @everyone");
+    let finding = task.finding.clone().map(|finding| Finding {
+        source: Source::StaleIssue,
+        path: String::new(),
+        issue: Some(12),
+        interest: 5,
+        ..finding
+    });
+    scored(Task { source: Source::StaleIssue, kind: String::new(), finding, ..task })
+}
+
+#[test]
+fn a_persons_issue_is_told_how_things_stand() {
+    let task = issue_task();
+    let proposed = proposal_on_issue(&task, "approved-for-dev", Some(&likely()));
+    for words in
+        ["+10 5 reactions and replies", "**What it takes:** About $0.42", "`approved-for-dev`", "without the comments"]
+    {
+        assert!(proposed.contains(words), "{words}: {proposed}");
+    }
+    assert!(!proposed.contains("@everyone"), "{proposed}");
+    let by = || Actor::person("ada", Channel::Comment);
+    let said = [
+        TaskState::Obsolete { proposal: None },
+        TaskState::Rejected { by: by(), proposal: None, pull: None },
+        TaskState::Cancelled { by: by(), proposal: None, pull: None },
+    ]
+    .map(|state| standing_on_issue(&Task { state, ..task.clone() }).unwrap_or_default());
+    assert_eq!(
+        said.concat(),
+        "This is no longer proposed as a task for an agent: somebody has written here, or it is closed.\n\
+         No agent works on this issue: ada said no. It is not proposed again.\n\
+         The work on this issue was stopped by ada.\n"
+    );
+    assert_eq!(standing_on_issue(&task), None, "it goes on");
+}
+
+#[test]
+fn only_an_address_of_the_web_is_shown_as_one() {
+    for (url, shown) in [
+        ("https://forge.test/acme/web/security/dependabot/7", true),
+        ("https://forge.test/a) [b](https://evil.test", false),
+        ("javascript:alert(1)", false),
+        ("https://forge.test/a b", false),
+        ("", false),
+    ] {
+        let task = finding_task("FIXME: sort the menu");
+        let finding = task.finding.clone().map(|finding| Finding { url: url.to_owned(), ..finding });
+        let (_, body) = proposal(&Task { finding, ..task });
+        assert_eq!(body.contains("More about it: "), shown, "{url}");
+    }
+}
+
 #[test]
 fn comments_say_what_to_do_next() {
     let comments = [
@@ -296,7 +351,7 @@ fn comments_say_what_to_do_next() {
     The comment is gone from the code, so there is nothing left to do here.
 
     ---
-    What this was about is gone, so there is nothing left to do here.
+    The check is no longer red, so there is nothing left to do here.
 
     ---
     `/ccm approve please` is not a command here. Use approve, reject, retry, cancel, agent NAME or budget USD.

@@ -76,6 +76,7 @@ impl Git {
                 self.call(init).arg(&dir).ok().await?;
             }
         }
+        mark_used(&dir);
         Ok(Mirror {
             git: self.clone(),
             dir: Arc::new(dir),
@@ -266,6 +267,14 @@ impl Mirror {
         }
         Err(GitError::NoDefaultBranch { repository: self.remote.url.clone() })
     }
+}
+
+/// The folder's time tells when it was used last. Fails only when the folder goes just now, and then the next call says
+/// so.
+fn mark_used(dir: &Path) {
+    let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+    let _ = rustix::fs::utimensat(rustix::fs::CWD, dir, &times, rustix::fs::AtFlags::empty());
 }
 
 fn main_branch() -> BranchName {

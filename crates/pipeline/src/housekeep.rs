@@ -11,7 +11,9 @@ use backlog::task::Stage;
 
 use crate::Context;
 
-/// Reconciler: frees the folders of runs that nothing can need any more, and old rows.
+mod mirrors;
+
+/// Reconciler: frees the folders of runs that nothing can need any more, mirrors beyond their budget, and old rows.
 ///
 /// # Errors
 /// When the store or the disk fails.
@@ -21,6 +23,7 @@ pub async fn housekeep(ctx: &Arc<Context>) -> Result<()> {
     let keep_after =
         backlog::time::Timestamp(now.0.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
     ctx.store.tidy(now, keep_after).await?;
+    mirrors::tidy(ctx).await?;
     for run in folders(ctx).await? {
         if is_dead(ctx, &run).await?
             && let Err(error) = remove(ctx, &run).await

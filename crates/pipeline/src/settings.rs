@@ -370,6 +370,8 @@ pub struct Limits {
     pub shutdown_seconds: u64,
     /// Days that transcripts of finished runs and events of finished tasks are kept.
     pub keep_days: u64,
+    /// GiB that mirrors may take on the disk; beyond it those go that were used longest ago, unless a run reads from them.
+    pub mirrors_gib: u64,
 }
 
 impl Default for Limits {
@@ -382,6 +384,7 @@ impl Default for Limits {
             poll_seconds: 60,
             shutdown_seconds: 20,
             keep_days: 30,
+            mirrors_gib: 20,
         }
     }
 }

@@ -42,6 +42,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("ccm_operation_duration_seconds", Kind::Histogram, "How long operations took."),
     ("ccm_operations_total", Kind::Counter, "Operations that ended, by outcome."),
     ("ccm_tasks_total", Kind::Gauge, "Tasks by state."),
+    ("ccm_mirrors_bytes", Kind::Gauge, "What mirrors take on the disk."),
     ("ccm_files_read_total", Kind::Counter, "Contents of files that looks have read, each once for all sources."),
     ("ccm_github_requests_total", Kind::Counter, "Requests to GitHub."),
     ("ccm_github_request_duration_seconds", Kind::Histogram, "How long requests to GitHub took."),

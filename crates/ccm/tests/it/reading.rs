@@ -144,3 +144,30 @@ async fn where_archives_are_refused_git_reads_it() {
     assert!(asked(&t, 0).iter().any(|route| route.contains("git-upload-pack")));
     t.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mirrors_beyond_their_budget_go_and_nothing_is_read_again() {
+    let (mut t, metrics) = (Story::start().await, install().unwrap());
+    t.github.repo("me/left").await;
+    t.github.commit("me/left", "Begin", &[("a.py", "# TODO: handle the empty list\n")]).await;
+    t.beat(Duration::ZERO).await;
+    for name in ["me/app", "me/left"] {
+        t.github.commit(name, "Go on", &[("b.py", "# nothing\n")]).await;
+    }
+    t.beat(TEN_MINUTES).await;
+    let here = |t: &Story, name: &str| t.ctx.paths.glance(&name.parse().unwrap()).exists();
+    assert!(here(&t, "me/app") && here(&t, "me/left"));
+    t.watch(&["me/app"]).await;
+    t.ctx.store.remove_repository(&"me/left".parse().unwrap()).await.unwrap();
+    pipeline::housekeep::housekeep(&t.ctx).await.unwrap();
+    assert!(here(&t, "me/app") && !here(&t, "me/left"), "only what is watched is kept");
+    t.set(|settings| settings.limits.mirrors_gib = 0).await;
+    pipeline::housekeep::housekeep(&t.ctx).await.unwrap();
+    assert!(!here(&t, "me/app"));
+    let before = read(&metrics);
+    t.github.commit("me/app", "One more", &[("c.py", "# TODO: sort the list before it is shown\n")]).await;
+    t.beat(TEN_MINUTES).await;
+    assert_eq!(read(&metrics) - before, 1);
+    assert!(t.tasks().await.iter().any(|task| task.title.contains("sort the list")));
+    t.end().await;
+}

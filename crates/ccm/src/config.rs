@@ -234,6 +234,7 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
     }
     todo(&config.sources.todo)?;
     issues(&config.sources)?;
+    other_sources(&config.sources)?;
     let limits = &config.limits;
     for (name, value) in [
         ("concurrent_runs", u64::from(limits.concurrent_runs)),
@@ -300,6 +301,31 @@ fn issues(sources: &Sources) -> Result<(), ConfigError> {
     }
     if sources.security_alert.enabled && sources.security_alert.kinds.is_empty() {
         return wrong("sources.security-alert.kinds is empty; set enabled = false to leave alerts alone");
+    }
+    Ok(())
+}
+
+/// Addresses and patterns of the other sources that would fail the first look.
+fn other_sources(sources: &Sources) -> Result<(), ConfigError> {
+    let dependency = &sources.dependency;
+    let addresses =
+        [("crates_url", &dependency.crates_url), ("npm_url", &dependency.npm_url), ("pypi_url", &dependency.pypi_url)];
+    for (key, address) in addresses {
+        url(address, &format!("sources.dependency.{key}"))?;
+    }
+    for pattern in &dependency.ignore {
+        globset::Glob::new(pattern).map_err(|error| ConfigError(format!("sources.dependency.ignore: {error}")))?;
+    }
+    scan::Selection::excluding(&sources.hotspot.exclude)
+        .map_err(|error| ConfigError(format!("sources.hotspot.exclude: {error}")))?;
+    for (name, tool) in &sources.sarif {
+        let word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        if !word || name.is_empty() || name.len() > 40 {
+            return Err(ConfigError(format!("sources.sarif.{name}: name a tool with letters, digits, `-` and `_`")));
+        }
+        if let Some(why) = tool.nonsense() {
+            return Err(ConfigError(format!("sources.sarif.{name} {why}")));
+        }
     }
     Ok(())
 }

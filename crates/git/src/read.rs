@@ -1,5 +1,6 @@
 //! Reading a mirror: trees, changes, blobs, blame and diffs. All answers are bounded or streamed.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use backlog::names::CommitId;
@@ -147,6 +148,31 @@ impl Mirror {
             return Err(GitError::TooLarge { what: "the change", limit: format!("{MAX_FILES} files") });
         }
         Ok(changes)
+    }
+
+    /// How often each file was changed in the last `commits` commits before and with `commit`, merges left out; by path,
+    /// at most [`MAX_FILES`]. Renames start anew. Error: [`GitError::UnknownCommit`].
+    pub async fn change_counts(&self, commit: &CommitId, commits: u32) -> Result<BTreeMap<String, u32>, GitError> {
+        let most = format!("--max-count={commits}");
+        let args = ["log", "--no-merges", "--no-renames", "--name-only", "-z", "--format=", &most];
+        let mut counts = BTreeMap::new();
+        self.call(args)
+            .arg(commit.as_str())
+            .arg("--")
+            .bulk()
+            .records(&mut |record| {
+                let path = String::from_utf8_lossy(record);
+                // Between two commits git writes a line break of its own.
+                let path = path.trim_start_matches('\n');
+                if let Some(count) = counts.get_mut(path) {
+                    *count += 1;
+                } else if !path.is_empty() && counts.len() < MAX_FILES {
+                    counts.insert(path.to_owned(), 1);
+                }
+                ControlFlow::Continue(())
+            })
+            .await?;
+        Ok(counts)
     }
 
     /// Who wrote line `line` (from 1) of `path` in `commit`; `None` when there is no such line.

@@ -8,10 +8,13 @@
 
 pub mod ci;
 pub mod content;
+mod dependency;
+mod hotspot;
 mod issue;
 pub mod issue_label;
 mod look;
 mod reading;
+mod sarif;
 pub mod security_alert;
 pub mod source;
 pub mod stale_issue;

@@ -1,4 +1,4 @@
-//! The forge's durable memory, kept in the store.
+//! The durable memory of forges and registries, kept in the store.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use backlog::time::{Clock, Timestamp};
 use forge::{Ledger, LedgerError};
 use store::{Store, StoreError};
 
-/// Gives a forge its memory.
+/// Gives a forge and the registries their memory.
 pub struct StoreLedger {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -65,5 +65,16 @@ impl Ledger for StoreLedger {
         expires: Option<Timestamp>,
     ) -> Result<bool, LedgerError> {
         self.store.swap_note((space, key), expected, value, expires, self.clock.now()).await.map_err(failed)
+    }
+}
+
+#[async_trait]
+impl registry::Memory for StoreLedger {
+    async fn recall(&self, space: &str, key: &str) -> Result<Option<String>, String> {
+        Ledger::recall(self, space, key).await.map_err(|error| error.to_string())
+    }
+
+    async fn remember(&self, space: &str, key: &str, value: &str, expires: Timestamp) -> Result<(), String> {
+        Ledger::remember(self, space, key, value, Some(expires)).await.map_err(|error| error.to_string())
     }
 }

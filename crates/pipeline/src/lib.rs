@@ -54,6 +54,8 @@ pub struct Context {
     pub git: git::Git,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The registries of packages.
+    pub registries: registry::Registries,
     /// The way to the model.
     pub gateway: gateway::Gateway,
     /// What confines agents and checks.
@@ -104,7 +106,10 @@ impl Context {
             .thread_name(|n| format!("scan-{n}"))
             .build()
             .context("cannot start the threads that read code")?;
+        let memory = Arc::new(ledger::StoreLedger::new(store.clone(), clock.clone()));
+        let user_agent = format!("ccm/{} (Claude Code Manager)", env!("CARGO_PKG_VERSION"));
         Ok(Arc::new(Self {
+            registries: registry::Registries::new(&user_agent, memory, clock.clone()),
             store,
             forges,
             git,

@@ -4,6 +4,7 @@
 //! about the code host, the server and the model. Unknown keys are refused, so that a typing error is never a
 //! setting that silently does nothing.
 
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backlog::alert::{AlertKind, Severity};
 use backlog::quiet::{QuietHours, Zone};
 use backlog::rank::RankPolicy;
 use backlog::retry::RetryPolicy;
@@ -20,6 +20,11 @@ use backlog::time::Timestamp;
 use backlog::verdict::DiffPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use sources::{
+    CiSource, DependencySource, HotspotSource, IssueLabelSource, RepositorySources, SarifLevel, SarifSource,
+    SecurityAlertSource, Sources, StaleIssueSource, TodoSource, UpdateLevel,
+};
 
 /// Everything the pipeline can be told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,111 +45,6 @@ pub struct Settings {
     pub rank: RankPolicy,
     /// Where proposals go instead of into the repository itself.
     pub manager_repository: Option<backlog::names::RepoName>,
-}
-
-/// `[sources]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sources {
-    /// Comments that ask for work.
-    pub todo: TodoSource,
-    /// Issues in which nobody has written for long.
-    #[serde(rename = "stale-issue")]
-    pub stale_issue: StaleIssueSource,
-    /// Issues that carry a label.
-    #[serde(rename = "issue-label")]
-    pub issue_label: IssueLabelSource,
-    /// A red default branch.
-    pub ci: CiSource,
-    /// Dependabot, code scanning and secret scanning alerts.
-    #[serde(rename = "security-alert")]
-    pub security_alert: SecurityAlertSource,
-}
-
-/// `[sources.todo]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TodoSource {
-    /// Whether it is looked for.
-    pub enabled: bool,
-    /// The words that begin such a comment.
-    pub tags: Vec<String>,
-    /// Files that are not read, as patterns of `.gitignore`.
-    pub exclude: Vec<String>,
-    /// Whether code in Markdown's fences is read.
-    pub markdown_fences: bool,
-}
-
-impl Default for TodoSource {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            tags: ["TODO", "FIXME", "HACK", "XXX", "BUG"].map(str::to_owned).to_vec(),
-            exclude: Vec::new(),
-            markdown_fences: false,
-        }
-    }
-}
-
-/// `[sources.stale-issue]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct StaleIssueSource {
-    /// Whether they are looked for.
-    pub enabled: bool,
-    /// Days in which no person has written anything; at least 1.
-    pub days: u64,
-    /// Issues with one of these labels are left alone.
-    pub skip_labels: Vec<String>,
-    /// Issues with fewer reactions are left alone.
-    pub min_reactions: u64,
-}
-
-impl Default for StaleIssueSource {
-    fn default() -> Self {
-        let skip_labels = ["wontfix", "invalid", "duplicate", "question", "discussion"].map(str::to_owned).to_vec();
-        Self { enabled: false, days: 90, skip_labels, min_reactions: 0 }
-    }
-}
-
-/// `[sources.issue-label]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct IssueLabelSource {
-    /// The labels, any of which makes an issue work; none looks for none.
-    pub labels: Vec<String>,
-}
-
-/// `[sources.ci]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CiSource {
-    /// Whether it is looked at.
-    pub enabled: bool,
-}
-
-impl Default for CiSource {
-    fn default() -> Self {
-        Self { enabled: true }
-    }
-}
-
-/// `[sources.security-alert]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SecurityAlertSource {
-    /// Whether they are looked at.
-    pub enabled: bool,
-    /// Which kinds.
-    pub kinds: Vec<AlertKind>,
-    /// Alerts that are less bad are left alone.
-    pub min_severity: Severity,
-}
-
-impl Default for SecurityAlertSource {
-    fn default() -> Self {
-        Self { enabled: false, kinds: AlertKind::ALL.to_vec(), min_severity: Severity::High }
-    }
 }
 
 /// `[proposals]`
@@ -427,25 +327,6 @@ pub struct RepositoryPolicy {
     pub max_open_proposals: Option<usize>,
     /// Which sources are wanted.
     pub sources: RepositorySources,
-}
-
-/// `[sources]` of a repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RepositorySources {
-    /// `todo = false` leaves the comments of this repository alone.
-    pub todo: Option<bool>,
-    /// `stale-issue = false` leaves its quiet issues alone.
-    #[serde(rename = "stale-issue")]
-    pub stale_issue: Option<bool>,
-    /// `issue-label = false` leaves its labelled issues alone.
-    #[serde(rename = "issue-label")]
-    pub issue_label: Option<bool>,
-    /// `ci = false` leaves its red checks alone.
-    pub ci: Option<bool>,
-    /// `security-alert = false` leaves its alerts alone.
-    #[serde(rename = "security-alert")]
-    pub security_alert: Option<bool>,
 }
 
 /// Where a repository keeps its policy.

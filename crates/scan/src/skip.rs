@@ -12,6 +12,7 @@ use memchr::{memchr, memchr_iter};
 
 use attributes::{Attributed, Attributes};
 
+use crate::functions::{Function, functions};
 use crate::language::Language;
 use crate::lexer::comments;
 use crate::todo::{self, LeftOut, Todo, TodoOptions};
@@ -283,6 +284,15 @@ impl Selection {
         }
         let language = self.language(path, bytes)?;
         Ok(todo::in_language(language, bytes, options))
+    }
+
+    /// The functions in the file at `path`, after [`Self::skip_unread`] did not refuse it.
+    ///
+    /// # Errors
+    ///
+    /// Why the file is not read.
+    pub fn functions(&self, path: &str, bytes: &[u8]) -> Result<Vec<Function>, Skip> {
+        Ok(functions(self.language(path, bytes)?, bytes))
     }
 
     /// The tags in the file at `path` that ask for nothing, each with the reason.

@@ -20,6 +20,7 @@ mod parked;
 mod proposals;
 mod reading;
 mod scan_command;
+mod sources;
 mod story;
 mod sweep;
 mod webhooks;

@@ -169,3 +169,22 @@ async fn listings_end_at_their_bound() {
     let changed = mirror.changed(&commit, &commit).await;
     assert!(matches!(changed, Err(GitError::TooLarge { .. })), "{:?}", changed.map(|c| c.len()));
 }
+
+#[tokio::test]
+async fn changes_are_counted_by_file_over_the_last_commits() {
+    let world = World::new().await;
+    world.upstream.commit(&[("a", "1"), ("sub/new\nline", "1")]).await;
+    world.upstream.commit(&[("a", "2")]).await;
+    let last = world.upstream.commit(&[("a", "3"), ("ü", "1")]).await;
+    let mirror = world.mirror().await;
+    mirror.fetch().await.unwrap();
+    let counts = |commits| {
+        let (mirror, last) = (mirror.clone(), last.clone());
+        async move { mirror.change_counts(&last, commits).await.unwrap().into_iter().collect::<Vec<_>>() }
+    };
+    let expected = [("a", 3), ("sub/new\nline", 1), ("ü", 1)].map(|(path, count)| (path.to_owned(), count));
+    assert_eq!(counts(100).await, expected);
+    assert_eq!(counts(2).await, [("a".to_owned(), 2), ("ü".to_owned(), 1)]);
+    let unknown: CommitId = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
+    assert!(matches!(mirror.change_counts(&unknown, 1).await, Err(GitError::UnknownCommit { .. })));
+}

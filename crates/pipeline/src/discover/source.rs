@@ -115,12 +115,16 @@ impl<'a> Look<'a> {
 
 /// Every source, in the order of asking.
 #[must_use]
-pub fn all(_settings: &Sources) -> Vec<Box<dyn Source>> {
-    vec![
+pub fn all(settings: &Sources) -> Vec<Box<dyn Source>> {
+    let mut all: Vec<Box<dyn Source>> = vec![
         Box::new(super::todo::Todo),
         Box::new(super::issue_label::IssueLabel),
         Box::new(super::stale_issue::StaleIssue),
         Box::new(super::ci::Ci),
         Box::new(super::security_alert::SecurityAlert),
-    ]
+        Box::new(super::dependency::Dependency),
+        Box::new(super::hotspot::Hotspot),
+    ];
+    all.extend(settings.sarif.keys().map(|tool| Box::new(super::sarif::Sarif::new(tool)) as Box<dyn Source>));
+    all
 }

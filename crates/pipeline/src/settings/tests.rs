@@ -54,7 +54,7 @@ fn a_wrong_file_is_refused_with_its_line() {
     let sentences: Vec<String> = texts.iter().map(|text| RepositoryPolicy::parse(text).unwrap_err()).collect();
     insta::assert_snapshot!(sentences.join("\n"), @r#"
     The repository's .github/ccm.toml is not valid in line 2: unknown field `max_file`, expected one of `enabled`, `agent`, `checks`, `protected_paths`, `max_files`, `max_lines`, `max_cost_usd`, `max_minutes`, `max_open_proposals`, `sources`. Mend it and push.
-    The repository's .github/ccm.toml is not valid in line 2: unknown field `todos`, expected one of `todo`, `stale-issue`, `issue-label`, `ci`, `security-alert`. Mend it and push.
+    The repository's .github/ccm.toml is not valid in line 2: unknown field `todos`, expected one of `todo`, `stale-issue`, `issue-label`, `ci`, `security-alert`, `dependency`, `hotspot`, `sarif`. Mend it and push.
     The repository's .github/ccm.toml is not valid in line 3: invalid type: string "many", expected u64. Mend it and push.
     The repository's .github/ccm.toml is not valid in line 1: string values must be quoted, expected literal string. Mend it and push.
     The repository's .github/ccm.toml is not valid: `max_cost_usd` must be more than 0; `enabled = false` takes the repository out. Mend it and push.

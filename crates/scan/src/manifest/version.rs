@@ -40,6 +40,8 @@ pub struct Behind {
     pub from: String,
     /// The newest version, as exact as `from`: `2.1`.
     pub to: String,
+    /// The newest version up to the number that makes the step: `2`. Later versions of the same step share it.
+    pub step_to: String,
 }
 
 /// Whether a requirement names any version at all, other than by a word such as `latest`.
@@ -52,16 +54,14 @@ pub(super) fn behind(ecosystem: Ecosystem, requirement: &str, newest: &str) -> O
         return None;
     }
     let new = numbers(newest);
-    let short = |places: usize| {
-        let places = places.clamp(1, new.len().max(1));
-        new[..places].iter().map(u64::to_string).collect::<Vec<_>>().join(".")
-    };
+    let short = |places: usize| new.iter().take(places).map(u64::to_string).collect::<Vec<_>>().join(".");
     let Some(from) = required(requirement) else {
         let bound = requirement.trim().to_owned();
         return (bound.contains('<') && new >= numbers(&bound)).then(|| Behind {
             step: Step::Major,
             from: bound,
             to: short(2),
+            step_to: short(1),
         });
     };
     let old = numbers(from);
@@ -69,7 +69,7 @@ pub(super) fn behind(ecosystem: Ecosystem, requirement: &str, newest: &str) -> O
     // The place that differs is always shown.
     let differs = (0..new.len()).find(|place| new.get(*place) != old.get(*place)).map_or(1, |place| place + 1);
     let to = short(old.len().max(differs));
-    Some(Behind { step, from: from.to_owned(), to })
+    Some(Behind { step, from: from.to_owned(), to, step_to: short(differs) })
 }
 
 /// Whether `requirement` takes `version`; `None` when one of them cannot be read.

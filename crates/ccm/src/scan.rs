@@ -1,5 +1,6 @@
 //! `ccm scan`: one discovery pass. Nothing is stored and nothing is written anywhere.
 
+mod choice;
 mod folder;
 mod sarif;
 
@@ -12,6 +13,8 @@ use backlog::names::{CommitId, RepoName};
 use backlog::task::Task;
 use backlog::time::Clock as _;
 use serde::Serialize;
+
+use choice::Choice;
 
 use crate::cli::{Common, Format, Scan};
 use crate::config::{self, Config, ConfigError};
@@ -31,18 +34,8 @@ struct Line<'a> {
 /// # Errors
 /// When a place is not there or cannot be read.
 pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
-    let config = config::load(common.config.as_deref())?.config;
-    for source in &arguments.source {
-        match source.parse() {
-            Ok(Source::Todo) => {}
-            Ok(other) => {
-                return Err(
-                    ConfigError(format!("the source {other} is not part of this version; there is todo")).into()
-                );
-            }
-            Err(error) => return Err(ConfigError(error.to_string()).into()),
-        }
-    }
+    let mut config = config::load(common.config.as_deref())?.config;
+    let choice = Choice::of(&arguments.source, &mut config)?;
     let places = if arguments.places.is_empty() { vec![".".to_owned()] } else { arguments.places.clone() };
     let format = if common.json { Format::Json } else { arguments.format };
     if arguments.explain && format == Format::Sarif {
@@ -51,7 +44,7 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
     let mut found = Vec::new();
     let mut explanations = Vec::new();
     for place in &places {
-        let looked = one(common, &config, place, arguments).await?;
+        let looked = one(common, &config, &choice, place, arguments).await?;
         found.extend(looked.findings);
         explanations.extend(looked.explanations);
     }
@@ -90,19 +83,21 @@ struct Explanation {
     text: String,
 }
 
-async fn one(common: &Common, config: &Config, place: &str, arguments: &Scan) -> Result<Looked> {
+async fn one(common: &Common, config: &Config, choice: &Choice, place: &str, arguments: &Scan) -> Result<Looked> {
     let (path, since) = (Path::new(place), arguments.since.as_deref());
     if path.is_dir() {
-        let (path, options, selection) = (path.to_owned(), options(config)?, selection(config)?);
-        let (commit, changed) = versioned(&path, since).await?;
-        let (name, explain) = (name_of(&path)?, arguments.explain);
-        let report = tokio::task::spawn_blocking(move || {
-            let look = folder::Look { options: &options, selection, only: changed.as_deref(), explain };
-            look.read(&path)
-        })
-        .await
-        .context("reading the folder failed unexpectedly")?;
-        return Ok(looked(report, &name, commit.as_ref()));
+        let more = choice.more_in_folders(config)?;
+        let mut found = Looked::default();
+        if config.sources.todo.enabled && choice.takes(&Source::Todo) {
+            found = comments(config, path, arguments).await?;
+        }
+        if more {
+            if since.is_some() {
+                return Err(ConfigError("--since works for the source todo only".to_owned()).into());
+            }
+            found.findings.extend(committed(common, config, choice, path).await?);
+        }
+        return Ok(found);
     }
     let Ok(name) = place.parse::<RepoName>() else {
         return Err(ConfigError(format!("{place} is neither a folder nor OWNER/NAME")).into());
@@ -116,7 +111,44 @@ async fn one(common: &Common, config: &Config, place: &str, arguments: &Scan) ->
     if arguments.explain {
         return Err(ConfigError("--explain works on folders; name a checkout".to_owned()).into());
     }
-    Ok(Looked { findings: remote(common, config, &name, since).await?, ..Looked::default() })
+    Ok(Looked { findings: remote(common, config, choice, &name, since).await?, ..Looked::default() })
+}
+
+/// The comments in a folder, as it is now.
+async fn comments(config: &Config, path: &Path, arguments: &Scan) -> Result<Looked> {
+    let (path, options, selection) = (path.to_owned(), options(config)?, selection(config)?);
+    let (commit, changed) = versioned(&path, arguments.since.as_deref()).await?;
+    let (name, explain) = (name_of(&path)?, arguments.explain);
+    let report = tokio::task::spawn_blocking(move || {
+        let look = folder::Look { options: &options, selection, only: changed.as_deref(), explain };
+        look.read(&path)
+    })
+    .await
+    .context("reading the folder failed unexpectedly")?;
+    Ok(looked(report, &name, commit.as_ref()))
+}
+
+/// What the other sources find in the last commit of a folder's branch.
+async fn committed(common: &Common, config: &Config, choice: &Choice, path: &Path) -> Result<Vec<Finding>> {
+    let config = Config { github: None, ..config.clone() };
+    let locals = wire::local_repositories(&git::Git::new("git".into()), &[path.to_owned()]).await?;
+    let Some((name, _)) = locals.first().cloned() else { return Ok(Vec::new()) };
+    let wanted = |source: &Source| *source != Source::Todo && choice.takes(source);
+    once(common, &config, locals, &name, wanted).await
+}
+
+/// What sources find in a repository, through a temporary data folder.
+async fn once(
+    common: &Common,
+    config: &Config,
+    locals: Vec<(RepoName, PathBuf)>,
+    name: &RepoName,
+    wanted: impl Fn(&Source) -> bool,
+) -> Result<Vec<Finding>> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let common = Common { data_dir: Some(PathBuf::from(folder.path())), ..common.clone() };
+    let ctx = wire::context(&common, config, locals).await?;
+    pipeline::discover::once(&ctx, name, wanted).await
 }
 
 fn looked(report: folder::Report, name: &RepoName, commit: Option<&CommitId>) -> Looked {
@@ -178,15 +210,18 @@ fn name_of(path: &Path) -> Result<RepoName> {
     Ok(format!("local/{clean}").parse().or_else(|_| "local/repository".parse())?)
 }
 
-/// Reads a repository on the code host through a mirror in a temporary data folder.
-async fn remote(common: &Common, config: &Config, name: &RepoName, since: Option<&str>) -> Result<Vec<Finding>> {
+/// Reads a repository on the code host.
+async fn remote(
+    common: &Common,
+    config: &Config,
+    choice: &Choice,
+    name: &RepoName,
+    since: Option<&str>,
+) -> Result<Vec<Finding>> {
     if since.is_some() {
         return Err(ConfigError("--since works on folders; name a checkout".to_owned()).into());
     }
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let common = Common { data_dir: Some(PathBuf::from(folder.path())), ..common.clone() };
-    let ctx = wire::context(&common, config, Vec::new()).await?;
-    pipeline::discover::once(&ctx, name, |source| *source == Source::Todo).await
+    once(common, config, Vec::new(), name, |source| choice.takes(source)).await
 }
 
 fn print(format: Format, tasks: &[Task]) -> Result<()> {

@@ -1,16 +1,23 @@
 //! Findings as SARIF 2.1.0, for code hosts and editors that read it.
 
-use backlog::finding::Finding;
+use backlog::finding::{Finding, Source};
 use serde_json::json;
 
 /// The findings as SARIF 2.1.0.
 pub(super) fn document(findings: &[&Finding]) -> serde_json::Value {
-    let mut kinds: Vec<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
+    let mut kinds: Vec<(&str, &Source)> =
+        findings.iter().map(|finding| (finding.kind.as_str(), &finding.source)).collect();
     kinds.sort_unstable();
-    kinds.dedup();
+    kinds.dedup_by_key(|(kind, _)| *kind);
     let rules: Vec<_> = kinds
         .iter()
-        .map(|kind| json!({ "id": kind, "shortDescription": { "text": format!("A comment that says {kind}") } }))
+        .map(|(kind, source)| {
+            let text = match source {
+                Source::Todo => format!("A comment that says {kind}"),
+                source => format!("Found by {source}: {kind}"),
+            };
+            json!({ "id": kind, "shortDescription": { "text": text } })
+        })
         .collect();
     let results: Vec<_> = findings
         .iter()

@@ -106,3 +106,58 @@ async fn what_gitignore_hides_and_what_is_vendored_is_left_out() {
     assert!(!found.contains("ignored") && !found.contains("vendored"), "{found}");
     assert!(found.contains("hidden folders count"), "{found}");
 }
+
+#[tokio::test]
+async fn other_sources_look_at_the_last_commit_of_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    let registries = testkit::registries::FakeRegistries::start().await;
+    registries.publish("crates", "serde", "2.1.3");
+    let report = r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"Lint"}},"results":[
+        {"ruleId":"no-eval","message":{"text":"Do not use eval."},"locations":[
+        {"physicalLocation":{"artifactLocation":{"uri":"app.py"},"region":{"startLine":1}}}]}]}]}"#;
+    let [crates, npm, pypi] = registries.urls();
+    let toml = format!(
+        "[sources.dependency]\ncrates_url = \"{crates}\"\nnpm_url = \"{npm}\"\npypi_url = \"{pypi}\"\n\
+         [sources.hotspot]\ncomplexity = 2\nchanges = 1\n[sources.sarif.lint]\nfile = \"lint.sarif\"\n"
+    );
+    std::fs::write(dir.path().join("ccm.toml"), toml).unwrap();
+    for (path, text) in [
+        ("Cargo.toml", "[dependencies]\nserde = \"1.0\"\n"),
+        ("lint.sarif", report),
+        (
+            "hot.py",
+            "def hot(x):\n    for y in x:\n        if y and x or y:\n            pass\n            # TODO: cool\n    while x: pass\n",
+        ),
+    ] {
+        std::fs::write(dir.path().join("app").join(path), text).unwrap();
+    }
+    let git = |args: &'static [&'static str]| {
+        let mut git = tokio::process::Command::new("git");
+        git.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]).args(args);
+        git.current_dir(dir.path().join("app")).output()
+    };
+    git(&["add", "--all"]).await.unwrap();
+    git(&["commit", "--quiet", "--message=More"]).await.unwrap();
+    let sources = async |more: &[&str]| {
+        let args = [&["scan", "app", "--format", "json"], more].concat();
+        let mut found: Vec<String> = printed(dir.path(), 0, &args)
+            .await
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .map(|line| format!("{} {}", line["source"].as_str().unwrap(), line["path"].as_str().unwrap()))
+            .collect();
+        found.sort();
+        found
+    };
+    let every = ["dependency Cargo.toml", "hotspot hot.py", "sarif:lint app.py", "todo app.py", "todo hot.py"];
+    assert_eq!(sources(&["--source", "todo,hotspot,dependency,sarif"]).await, every);
+    assert_eq!(sources(&["--source", "hotspot"]).await, every[1..2]);
+    assert_eq!(sources(&["--source", "sarif:lint"]).await, every[2..3]);
+    assert_eq!(sources(&[]).await, every[2..], "without a word what is switched on");
+    for (source, said) in [("ci", "name OWNER/NAME"), ("sarif:other", "needs a tool"), ("nonsense", "nonsense")] {
+        let output = ccm(dir.path(), &["scan", "app", "--source", source], &[]).await;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && error.contains(said), "{error}");
+    }
+}

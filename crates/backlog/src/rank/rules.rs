@@ -1,8 +1,8 @@
 //! The rules of ranking as a person reads them.
 
 use super::{
-    EXPERIENCE_POINTS, ISSUE_POINTS, LARGE, LARGE_POINTS, RISKY, RISKY_POINTS, RankPolicy, TERSE_POINTS, TEST_POINTS,
-    URGENT, URGENT_POINTS, value_of,
+    EXPERIENCE_POINTS, INTEREST_POINTS, ISSUE_POINTS, LARGE, LARGE_POINTS, MOST_INTEREST, RISKY, RISKY_POINTS,
+    RankPolicy, TERSE_POINTS, TEST_POINTS, URGENT, URGENT_POINTS, value_of,
 };
 use crate::finding::Source;
 
@@ -36,6 +36,12 @@ pub fn rules(policy: &RankPolicy) -> Vec<Rule> {
         rule("urgency", policy.urgency, words("a word of urgency", URGENT), URGENT_POINTS),
         rule("risk", policy.risk, words("a word of risk that goes away", RISKY), RISKY_POINTS),
         rule("value", policy.value, "names an issue, as in TODO(#12)".to_owned(), ISSUE_POINTS),
+        Rule {
+            weight: "value",
+            percent: policy.value,
+            what: "reactions to an issue and replies in it".to_owned(),
+            points: format!("up to {:+}", weighed(INTEREST_POINTS * MOST_INTEREST, policy.value)),
+        },
         rule("effort", policy.effort, "says less than three words".to_owned(), TERSE_POINTS),
         rule("effort", policy.effort, words("sounds large", LARGE), LARGE_POINTS),
         rule("value", policy.value, "is in test code".to_owned(), TEST_POINTS),
@@ -60,7 +66,10 @@ pub fn rules(policy: &RankPolicy) -> Vec<Rule> {
 fn kinds() -> Vec<(Source, &'static str, &'static str)> {
     let mut kinds = vec![
         (Source::Person, "", "a person asks for it"),
-        (Source::SecurityAlert, "", "a security alert"),
+        (Source::SecurityAlert, "critical", "a critical security alert"),
+        (Source::SecurityAlert, "", "another security alert"),
+        (Source::SecurityAlert, "medium", "a security alert of medium severity"),
+        (Source::SecurityAlert, "low", "a security alert of low severity"),
         (Source::Ci, "", "the default branch is red"),
         (Source::IssueLabel, "", "an issue with a label that the settings name"),
         (Source::Todo, "BUG", "a comment BUG"),

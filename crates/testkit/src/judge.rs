@@ -7,7 +7,7 @@
 //! published schema by `graphql-js`: documents are validated, answers are completed by their types.
 //!
 //! **Known blind spots** of prism: an issue without a title passes, and so does a text that is a number. It follows
-//! redirects by itself, credentials and all; the logs of jobs, which are behind one, therefore go past it.
+//! redirects by itself, credentials and all; the logs of jobs and archives, which are behind one, therefore go past it.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -142,7 +142,8 @@ async fn pass_on(
 ) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let graphql = uri.path() == "/graphql";
-    let next = if graphql || uri.path().ends_with("/logs") { &proxy.upstream } else { &proxy.prism };
+    let redirects = uri.path().ends_with("/logs") || uri.path().contains("/tarball/");
+    let next = if graphql || redirects { &proxy.upstream } else { &proxy.prism };
     let mut request = proxy.http.request(method.clone(), format!("{next}{path}")).body(body.clone());
     for (name, value) in headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str())) {
         request = request.header(name, value);

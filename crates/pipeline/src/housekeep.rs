@@ -43,15 +43,17 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(7 * 86_400);
 /// # Errors
 /// When the store or git fails; it is tried again when the next time has come.
 pub async fn maintain(ctx: &Arc<Context>, repository: &RepoName) -> Result<()> {
+    let (glance, mirror) =
+        (is_there(&ctx.paths.glance(repository)).await?, is_there(&ctx.paths.mirror(repository)).await?);
     let (space, key, now) = ("maintained", repository.as_str(), ctx.now());
-    if ctx.store.note(space, key, now).await?.is_some() {
+    if !(glance || mirror) || ctx.store.note(space, key, now).await?.is_some() {
         return Ok(());
     }
     ctx.store.put_note(space, key, "", Some(now.plus(MAINTAIN_EVERY))).await?;
-    if is_there(&ctx.paths.glance(repository)).await? {
+    if glance {
         crate::discover::glance(ctx, repository).await?.maintain().await?;
     }
-    if is_there(&ctx.paths.mirror(repository)).await? {
+    if mirror {
         crate::discover::mirror(ctx, repository).await?.maintain().await?;
     }
     Ok(())

@@ -268,6 +268,17 @@ pub const DELIVERIES_KEPT: usize = 1_000_000;
 /// The most readings that are remembered; above it the oldest are forgotten first, which costs reading those again.
 pub const READINGS_KEPT: usize = 1_000_000;
 
+/// What a reader kept of a content.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reading {
+    /// What read it, how, and under which settings and version: a digest.
+    pub reader: String,
+    /// The content's id.
+    pub blob: String,
+    /// What was kept; `None` for nothing.
+    pub text: Option<String>,
+}
+
 /// A delivery that nobody has taken up yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenDelivery {
@@ -381,13 +392,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// What `reader` kept of the contents with the ids `blobs`: those that it has read, in any order. `None`: nothing.
     async fn readings(&self, reader: &str, blobs: &[String]) -> Result<Vec<(String, Option<String>)>, StoreError>;
-    /// Remembers what `reader` kept of contents.
-    async fn put_readings(
-        &self,
-        reader: &str,
-        readings: &[(String, Option<String>)],
-        at: Timestamp,
-    ) -> Result<(), StoreError>;
+    /// Remembers what was kept of contents. It outlives the process at once, and a loss of power a little later.
+    async fn put_readings(&self, readings: &[Reading], at: Timestamp) -> Result<(), StoreError>;
 
     /// A small value under (`space`, `key`), unless it has expired at `now`.
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;

@@ -1,7 +1,8 @@
 //! The embedded database.
 //!
 //! **Definition.** [`SqliteStore`] keeps everything in one SQLite file in WAL mode, with `synchronous = FULL`: what a
-//! method has returned survives a crash of the machine, [`Store::swap_note`] apart, which survives one of the process.
+//! method has returned survives a crash of the machine, [`Store::swap_note`] and
+//! [`Store::put_readings`] apart, which survive one of the process.
 //!
 //! **Wanted properties.** Writers never wait for readers nor see `SQLITE_BUSY` from each other; a full disk or a
 //! cancelled caller leaves the store usable; events are told in the order of their numbers.
@@ -49,13 +50,13 @@ use backlog::run::Run;
 use backlog::task::{Stage, Task};
 use backlog::time::Timestamp;
 use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, broadcast};
 
 use self::failure::Failure;
 use crate::{
     Change, Commit, DELIVERIES_KEPT, DeliveryCounts, EventQuery, Job, JobKind, Lease, OpenDelivery, READINGS_KEPT,
-    Repository, Store, StoreError, TaskFilter, TranscriptLine,
+    Reading, Repository, Store, StoreError, TaskFilter, TranscriptLine,
 };
 
 /// How many changes a listener may lag behind before it loses the oldest.
@@ -143,14 +144,12 @@ impl SqliteStore {
         Ok(new)
     }
 
-    async fn write_readings(
-        &self,
-        reader: &str,
-        read: &[(String, Option<String>)],
-        at: Timestamp,
-    ) -> Result<(), Failure> {
-        let mut transaction = self.begin().await?;
-        readings::put(&mut transaction, reader, read, at).await?;
+    async fn write_readings(&self, read: &[Reading], at: Timestamp) -> Result<(), Failure> {
+        // What is lost with the power is read again: nobody waits for the disk.
+        let mut writer = self.writer.acquire().await?;
+        sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *writer).await?;
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+        readings::put(&mut transaction, read, at).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -328,13 +327,8 @@ impl Store for SqliteStore {
         self.told(readings::of(&self.readers, reader, blobs).await)
     }
 
-    async fn put_readings(
-        &self,
-        reader: &str,
-        readings: &[(String, Option<String>)],
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.told(self.write_readings(reader, readings, at).await)
+    async fn put_readings(&self, readings: &[Reading], at: Timestamp) -> Result<(), StoreError> {
+        self.told(self.write_readings(readings, at).await)
     }
 
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {

@@ -14,8 +14,8 @@ use backlog::task::{Stage, Task};
 use backlog::time::Timestamp;
 use store::sqlite::SqliteStore;
 use store::{
-    Change, Commit, DeliveryCounts, EventQuery, Job, JobKind, Lease, OpenDelivery, Repository, Store, StoreError,
-    TaskFilter, TranscriptLine,
+    Change, Commit, DeliveryCounts, EventQuery, Job, JobKind, Lease, OpenDelivery, Reading, Repository, Store,
+    StoreError, TaskFilter, TranscriptLine,
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -201,15 +201,10 @@ impl Store for Mortal {
         self.life.living().await;
         self.store.readings(reader, blobs).await
     }
-    async fn put_readings(
-        &self,
-        reader: &str,
-        readings: &[(String, Option<String>)],
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn put_readings(&self, readings: &[Reading], at: Timestamp) -> Result<(), StoreError> {
         self.life.living().await;
         self.life.room()?;
-        self.store.put_readings(reader, readings, at).await
+        self.store.put_readings(readings, at).await
     }
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
         self.life.living().await;

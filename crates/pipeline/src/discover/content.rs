@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 use backlog::names::{BranchName, CommitId, RepoName, digest};
 use git::{Blame, Blob, Change, GitError, Glance, TreeFile};
 use scan::Selection;
+use store::Reading;
 use tokio::sync::OnceCell;
 
 use super::glance;
@@ -181,6 +182,11 @@ impl Content {
         Ok(self.glance().await?.read_blobs(&oids, max_bytes, |place, blob| each(away[place], blob)).await?)
     }
 
+    /// Whether the next look will see what differs from this one.
+    pub(super) fn has_trees(&self) -> bool {
+        self.glance.initialized()
+    }
+
     /// What differs from an earlier commit; `None` when that is not here any more.
     ///
     /// # Errors
@@ -249,9 +255,14 @@ impl Content {
                 Blob::Missing => {}
             };
             self.read(&unknown, SMALL, take).await?;
-            let read: Vec<_> = read.into_iter().map(|(place, text)| (unknown[place].clone(), text)).collect();
-            ctx.store.put_readings(&reader, &read, ctx.now()).await?;
-            texts.extend(read);
+            let reading = |(place, text): (usize, Option<String>)| Reading {
+                reader: reader.clone(),
+                blob: unknown[place].clone(),
+                text,
+            };
+            let read: Vec<Reading> = read.into_iter().map(reading).collect();
+            ctx.store.put_readings(&read, ctx.now()).await?;
+            texts.extend(read.into_iter().map(|reading| (reading.blob, reading.text)));
         }
         Ok(texts.into_iter().filter_map(|(oid, text)| Some((oid, text?))).collect())
     }

@@ -71,7 +71,7 @@ pub(super) async fn read(
     unknown(look, &mut readings, wishes).await?;
     let mut kept = vec![BTreeMap::new(); sources.len()];
     for reading in readings {
-        if !reading.settled {
+        if !reading.settled && look.content.has_trees() {
             let text = serde_json::to_string(&reading.kept)?;
             let until = Some(look.ctx.now().plus(KEPT_FOR));
             look.ctx.store.put_note(SPACE, &key(look, &reading.name), &text, until).await?;
@@ -156,31 +156,30 @@ async fn unknown(look: &Look<'_>, readings: &mut [Reading], wishes: BTreeMap<Str
     let (oids, wishes): (Vec<String>, Vec<Vec<Wish>>) = wishes.into_iter().unzip();
     look.content.bring(&oids).await?;
     let readers: Arc<Vec<Arc<dyn Reader>>> = Arc::new(readings.iter().map(|reading| reading.reader.clone()).collect());
-    let (mut learnt, mut read) = (BTreeMap::<String, Vec<(String, Option<String>)>>::new(), 0);
+    let (mut learnt, mut read) = (BTreeSet::new(), 0);
     for (oids, wishes) in oids.chunks(BATCH).zip(wishes.chunks(BATCH)) {
         let (bytes, too_large) = contents(look.content, oids).await?;
         read += bytes.len();
         for place in too_large {
             for (_, way, _) in &wishes[place] {
-                learnt.entry(way.clone()).or_default().push((oids[place].clone(), None));
+                learnt.insert(store::Reading { reader: way.clone(), blob: oids[place].clone(), text: None });
             }
         }
         let jobs: Vec<(Vec<u8>, String, Vec<Wish>)> =
             bytes.into_iter().map(|(place, bytes)| (bytes, oids[place].clone(), wishes[place].clone())).collect();
         let readers = readers.clone();
-        for (oid, (number, way, path), text) in look.ctx.on_cpu(move || read_batch(&jobs, &readers)).await? {
+        for (blob, (number, reader, path), text) in look.ctx.on_cpu(move || read_batch(&jobs, &readers)).await? {
             if let Some(text) = &text {
                 readings[number].kept.texts.insert(path, text.clone());
             }
-            learnt.entry(way).or_default().push((oid, text));
+            // Two files with one content are one reading.
+            learnt.insert(store::Reading { reader, blob, text });
         }
     }
     metrics::counter!("ccm_files_read_total").increment(read as u64);
-    for (way, mut read) in learnt {
-        // Two files with one content.
-        read.sort();
-        read.dedup_by(|a, b| a.0 == b.0);
-        look.ctx.store.put_readings(&way, &read, look.ctx.now()).await?;
+    if !learnt.is_empty() {
+        let learnt: Vec<store::Reading> = learnt.into_iter().collect();
+        look.ctx.store.put_readings(&learnt, look.ctx.now()).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use backlog::intent::{IntentKind, IntentState, WriteIntent};
 use backlog::task::Task;
 
 use super::sample::{NOW, REPO, at, event, repo, run, states, stored, task};
-use crate::{Commit, EventQuery, Repository, Store};
+use crate::{Commit, EventQuery, Reading, Repository, Store};
 
 fn repository(name: &str) -> Repository {
     Repository {
@@ -172,14 +172,16 @@ pub(crate) async fn a_content_is_read_once_by_each_reader(store: Arc<dyn Store>)
     let blobs: Vec<String> = (0..2_500).map(|n| format!("{n:040x}")).collect();
     let text = |n: usize| n.is_multiple_of(7).then(|| format!("kept of {n}"));
     let read: Vec<_> = blobs.iter().take(2_400).enumerate().map(|(n, blob)| (blob.clone(), text(n))).collect();
-    store.put_readings("todo 1", &read, NOW).await.unwrap();
-    store.put_readings("todo 1", &[], NOW).await.unwrap();
+    let reading = |(blob, text): (String, Option<String>)| Reading { reader: "todo 1".to_owned(), blob, text };
+    let readings: Vec<Reading> = read.iter().cloned().map(reading).collect();
+    store.put_readings(&readings, NOW).await.unwrap();
+    store.put_readings(&[], NOW).await.unwrap();
     let mut found = store.readings("todo 1", &blobs).await.unwrap();
     found.sort();
     assert_eq!(found, read, "what was never read is not there");
     assert_eq!(store.readings("todo 2", &blobs).await.unwrap(), []);
     assert_eq!(store.readings("todo 1", &[]).await.unwrap(), []);
-    store.put_readings("todo 1", &[(blobs[0].clone(), None)], at(1)).await.unwrap();
+    store.put_readings(&[reading((blobs[0].clone(), None))], at(1)).await.unwrap();
     assert_eq!(store.readings("todo 1", &blobs[..1]).await.unwrap(), [(blobs[0].clone(), None)]);
 }
 

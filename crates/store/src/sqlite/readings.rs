@@ -4,6 +4,7 @@ use backlog::time::Timestamp;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::failure::Failure;
+use crate::Reading;
 
 /// Blobs in one statement; the engine takes 32,766 values.
 const BATCH: usize = 1_000;
@@ -28,16 +29,11 @@ pub(super) async fn of(
     Ok(found)
 }
 
-/// Remembers what `reader` kept.
-pub(super) async fn put(
-    db: &mut SqliteConnection,
-    reader: &str,
-    readings: &[(String, Option<String>)],
-    at: Timestamp,
-) -> Result<(), Failure> {
+/// Remembers what was kept.
+pub(super) async fn put(db: &mut SqliteConnection, readings: &[Reading], at: Timestamp) -> Result<(), Failure> {
     for batch in readings.chunks(BATCH) {
         let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO readings (reader, blob, text, at) ");
-        query.push_values(batch, |mut row, (blob, text)| {
+        query.push_values(batch, |mut row, Reading { reader, blob, text }| {
             row.push_bind(reader).push_bind(blob).push_bind(text).push_bind(at.0);
         });
         query.push(" ON CONFLICT (reader, blob) DO UPDATE SET text = excluded.text, at = excluded.at");

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::SqliteStore;
 use crate::contract::sample::{NOW, REPO, stored, task};
-use crate::{JobKind, Store, StoreError};
+use crate::{JobKind, Reading, Store, StoreError};
 
 /// An empty store in a folder of its own.
 pub(super) async fn open() -> (Arc<dyn Store>, TempDir) {
@@ -62,7 +62,8 @@ async fn so_many_deliveries_are_remembered() {
 async fn beyond_the_bound_the_oldest_readings_are_forgotten() {
     let (store, _folder) = open_plain().await;
     for second in 0..5 {
-        store.put_readings("r", &[(second.to_string(), None)], Timestamp(NOW.0 + second)).await.unwrap();
+        let read = Reading { reader: "r".to_owned(), blob: second.to_string(), text: None };
+        store.put_readings(&[read], Timestamp(NOW.0 + second)).await.unwrap();
     }
     let mut transaction = store.begin().await.unwrap();
     for _ in 0..2 {
@@ -76,8 +77,10 @@ async fn beyond_the_bound_the_oldest_readings_are_forgotten() {
 #[tokio::test]
 async fn connections_are_set_up_to_survive_a_crash() {
     let (store, _folder) = open_plain().await;
-    // The one thing that does not wait for the disk must not lower the others.
+    // What does not wait for the disk must not lower the others.
     assert!(store.swap_note(("space", "key"), None, "value", None, NOW).await.unwrap());
+    let read = Reading { reader: "r".to_owned(), blob: "b".to_owned(), text: None };
+    store.put_readings(&[read], NOW).await.unwrap();
     for (pool, only_reads) in [(&store.writer, 0), (&store.readers, 1)] {
         let pragma = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap();
         assert_eq!(pragma("PRAGMA synchronous").await, 2, "FULL");

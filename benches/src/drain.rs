@@ -32,15 +32,8 @@ struct Work {
 
 pub async fn run(report: &mut Report) -> Result<()> {
     report.table("10,000 issues at a pace of one in 40 ms, killed three times with SIGKILL", &["What", "Value"]);
-    let setup = Setup {
-        owners: 1,
-        repositories: 100,
-        app: false,
-        commits: false,
-        latency_ms: 1,
-        lax: true,
-        hourly: 10_000_000,
-    };
+    let setup =
+        Setup { owners: 1, repositories: 100, app: false, files: 0, latency_ms: 1, lax: true, hourly: 10_000_000 };
     let mut server = Server::start(&setup).await?;
     let dir = tempfile::tempdir()?;
     let work = Work { entrance: server.entrance.clone(), database: dir.path().join("ccm.db") };

@@ -10,6 +10,7 @@
 
 mod clients;
 mod drain;
+mod fleet;
 mod overhead;
 mod report;
 mod server;
@@ -21,7 +22,7 @@ use anyhow::{Result, bail};
 use report::Report;
 
 /// Every benchmark by name, in the order of the page.
-const ALL: [&str; 5] = ["sweep", "unchanged", "overhead", "drain", "waiting"];
+const ALL: [&str; 6] = ["sweep", "unchanged", "overhead", "drain", "waiting", "fleet"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -36,6 +37,7 @@ async fn main() -> Result<()> {
     let mut report = Report::default();
     for name in chosen {
         match name {
+            "fleet" => fleet::run(&mut report).await?,
             "sweep" => sweep::run(&mut report).await?,
             "unchanged" => unchanged::run(&mut report).await?,
             "overhead" => overhead::run(&mut report).await?,

@@ -19,8 +19,8 @@ pub struct Setup {
     pub repositories: usize,
     /// One installation of an App for each owner; otherwise one token that sees everything.
     pub app: bool,
-    /// Whether each has a commit.
-    pub commits: bool,
+    /// How many files each has, in one commit.
+    pub files: usize,
     /// How long each answer takes.
     pub latency_ms: u64,
     /// Whether it refuses nobody for making too much content.
@@ -130,8 +130,11 @@ async fn populate(fake: &FakeGitHub, setup: &Setup) -> Entrance {
         for n in 0..setup.repositories {
             let name = format!("{owner}/repo{n:04}");
             fake.repo(&name).await;
-            if setup.commits {
-                fake.commit(&name, "first", &[("a.txt", "a\n")]).await;
+            if setup.files > 0 {
+                let files = tree(n, setup.files);
+                let files: Vec<(&str, &str)> =
+                    files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+                fake.commit(&name, "first", &files).await;
             }
             names.push(name);
         }
@@ -141,6 +144,26 @@ async fn populate(fake: &FakeGitHub, setup: &Setup) -> Entrance {
     }
     let app = app.map(|app| (app.id, app.private_key));
     Entrance { url: fake.url().to_owned(), token, app, names }
+}
+
+/// The files of one repository, in four folders: code that differs from repository to repository, and in every
+/// fifteenth file a comment that asks for work.
+fn tree(repository: usize, files: usize) -> Vec<(String, String)> {
+    let file = |n: usize| {
+        let folder = ["", "src/", "src/parts/", "docs/"][n % 4];
+        let mut text = format!("//! Part {n} of {repository}.\n");
+        for line in 0..40 {
+            text.push_str(&format!(
+                "pub fn f{line}(x: u64) -> u64 {{\n    x + {}\n}}\n\n",
+                repository * files + n + line
+            ));
+        }
+        if n % 15 == 7 {
+            text.push_str(&format!("// TODO: make part {n} of {repository} refuse negative numbers\n"));
+        }
+        (format!("{folder}part{n:04}.rs"), text)
+    };
+    (0..files).map(file).collect()
 }
 
 fn seen(fake: &FakeGitHub) -> Seen {

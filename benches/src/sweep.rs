@@ -54,7 +54,7 @@ pub async fn run(report: &mut Report) -> Result<()> {
             owners: way.owners,
             repositories: way.repositories,
             app: way.owners > 1,
-            commits: false,
+            files: 0,
             latency_ms: 100,
             lax: false,
             hourly: 100_000,
@@ -112,15 +112,8 @@ async fn measured(setup: &Setup, limits: &Limits, at_once: usize) -> Result<Run>
 
 /// The same with clients that others wrote, with as many requests at once as the published ceiling.
 async fn others(report: &mut Report) -> Result<()> {
-    let setup = Setup {
-        owners: 1,
-        repositories: 200,
-        app: false,
-        commits: false,
-        latency_ms: 100,
-        lax: false,
-        hourly: 100_000,
-    };
+    let setup =
+        Setup { owners: 1, repositories: 200, app: false, files: 0, latency_ms: 100, lax: false, hourly: 100_000 };
     for (name, at_once) in [("octocrab 0.54, its defaults", 100), ("PyGithub in threads", 100)] {
         let (mut alone, mut together, mut requests, mut broken) = (Vec::new(), Vec::new(), 0, 0);
         for (at_once, times, runs) in [(1, &mut alone, 1), (at_once, &mut together, RUNS)] {

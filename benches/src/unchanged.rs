@@ -28,7 +28,7 @@ pub async fn run(report: &mut Report) -> Result<()> {
         owners: 10,
         repositories: REPOSITORIES / 10,
         app: false,
-        commits: true,
+        files: 1,
         latency_ms: 50,
         lax: false,
         hourly: 100_000,

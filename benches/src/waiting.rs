@@ -43,15 +43,8 @@ struct Run {
 }
 
 async fn measured() -> Result<Run> {
-    let setup = Setup {
-        owners: 1,
-        repositories: 500,
-        app: false,
-        commits: false,
-        latency_ms: 100,
-        lax: false,
-        hourly: 1_000_000,
-    };
+    let setup =
+        Setup { owners: 1, repositories: 500, app: false, files: 0, latency_ms: 100, lax: false, hourly: 1_000_000 };
     let server = Server::start(&setup).await?;
     let dir = tempfile::tempdir()?;
     let limits = Limits {

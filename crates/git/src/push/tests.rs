@@ -1,5 +1,7 @@
+use backlog::names::CommitId;
 use testkit::clock::TestClock;
 use testkit::github::{FakeGitHub, PushRule};
+use testkit::scissors::{Scissors, Way};
 
 use crate::testing::{AT, World, bot, branch, script};
 use crate::{Deleted, Git, GitError, Pushed, Rejection, Remote, RemoteAuth};
@@ -115,4 +117,47 @@ async fn f61_what_github_refuses_to_take_is_classified() {
         assert_eq!(github.requests_matching("POST /git-receive-pack").len(), pushes + 1, "sent once");
     }
     assert_eq!(github.branches("me/app"), ["main"]);
+}
+
+/// A push is cut after one byte more and more, in either direction, by the death of its process; whoever comes next
+/// pushes the same again.
+#[tokio::test]
+async fn r31_a_branch_is_pushed_once_whatever_byte_is_the_last() {
+    let github = FakeGitHub::start(TestClock::new()).await;
+    github.repo("me/app").await;
+    let one: CommitId = github.commit("me/app", "first", &[("a", "1")]).await.parse().unwrap();
+    let scissors = Scissors::before(github.url()).await;
+    let auth = RemoteAuth { username: "x-access-token".into(), password: github.token_for("robot").into() };
+    let remote = Remote { url: format!("{}/me/app.git", scissors.url()), auth: Some(auth) };
+    let folder = tempfile::tempdir().unwrap();
+    // Each time another process, with a pace of its own.
+    let mirror =
+        async || Git::new("git".into()).open_mirror(folder.path().join("m.git"), remote.clone()).await.unwrap();
+    mirror().await.fetch().await.unwrap();
+    for (way, step) in [(Way::There, 211), (Way::Back, 131)] {
+        let (mut byte, mut cuts) = (1, 0);
+        loop {
+            let mirror = mirror().await;
+            let fix = branch(&format!("ccm/{way:?}-{byte}").to_lowercase());
+            scissors.cut_after(way, byte);
+            // What was kept open for the next request was closed by mending, which costs a try.
+            let push = async || match mirror.push(&one, &fix, None).await {
+                Err(_) => mirror.push(&one, &fix, None).await,
+                pushed => pushed,
+            };
+            let whole = tokio::select! {
+                biased;
+                () = scissors.cut() => false,
+                pushed = push() => pushed.is_ok(),
+            };
+            scissors.mend();
+            push().await.unwrap();
+            assert_eq!(mirror.branch_head(&fix).await.unwrap(), Some(one.clone()), "{way:?} {byte}");
+            if whole {
+                break;
+            }
+            (byte, cuts) = (byte + step, cuts + 1);
+        }
+        assert!(cuts > 5, "{way:?}: it was cut {cuts} times only");
+    }
 }

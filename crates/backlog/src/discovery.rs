@@ -1,25 +1,42 @@
 //! What one look at a source changes in the backlog.
+//!
+//! **Definition.** A task is about one finding, or about several that are one piece of work: its members. [`compare`] puts
+//! what is known beside what was found, and says what to change.
+//!
+//! **Wanted properties.** A finding belongs to at most one task, and stays there for good: whoever rejected a task is not
+//! asked again about a part of it. A task keeps its id when any of its members goes; only when the last is gone is its
+//! work gone. What people were shown never grows.
+//!
+//! **Design.** Tasks remember their members' fingerprints; a group of findings is only looked at when a finding has no
+//! task yet. Then it joins a task of its group that nobody was shown, else those of a group become a new task, named after
+//! its first member.
+//!
+//! **Known race.** With the database lost, a group is named after the first member that is left, which may be another one
+//! than before: then it is proposed once more. Accepted; a single finding is found again.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::finding::{Finding, Source};
+use crate::finding::{Finding, Fingerprint, Source};
 use crate::names::TaskId;
-use crate::task::{Stage, Task};
+use crate::task::{Stage, Task, TaskState};
 
-/// One change that a look at a source asks for.
+/// The most findings that one task is about; more of a group become further tasks.
+pub const MEMBERS: usize = 20;
+
+/// One change that a look at a source asks for. Findings are at least one and at most [`MEMBERS`], by path and line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Discovery {
     /// Work nobody knew of.
-    New(Finding),
-    /// Known work whose place or wording changed; the task's identity stays.
-    Moved(TaskId, Finding),
+    New(Vec<Finding>),
+    /// Known work whose place or wording changed, or that lost or won members; the task's identity stays.
+    Moved(TaskId, Vec<Finding>),
     /// Known work that is gone, and that no run has begun.
     Vanished(TaskId),
     /// Work that had gone away and is there again.
-    Returned(TaskId, Finding),
+    Returned(TaskId, Vec<Finding>),
 }
 
 /// Compares what is known of one repository and `source` with what was just found there.
@@ -30,29 +47,22 @@ pub enum Discovery {
 pub fn compare(known: &[Task], source: &Source, findings: Vec<Finding>) -> Vec<Discovery> {
     let known: BTreeMap<&TaskId, &Task> =
         known.iter().filter(|task| task.source == *source).map(|task| (&task.id, task)).collect();
-    let mut seen = BTreeSet::new();
+    let (present, fresh) = sorted_out(&known, findings);
     let mut changes = Vec::new();
-    for finding in findings {
-        let id = finding.task_id();
-        if !seen.insert(id.clone()) {
-            continue;
-        }
-        match known.get(&id) {
-            None => changes.push(Discovery::New(finding)),
-            Some(task) if task.state.stage() == Stage::Obsolete => changes.push(Discovery::Returned(id, finding)),
-            Some(task) if task.state.is_final() => {}
-            Some(task) if matches!(task.state.stage(), Stage::Running | Stage::Verifying) => {}
-            Some(task) => {
-                let moved = task.finding.as_ref().is_none_or(|old| {
-                    (&old.path, old.line, old.end_line, &old.text)
-                        != (&finding.path, finding.line, finding.end_line, &finding.text)
-                });
-                if moved {
-                    changes.push(Discovery::Moved(id, finding));
+    for (id, members) in &present {
+        let Some(task) = known.get(id) else { continue };
+        match task.state.stage() {
+            Stage::Obsolete => changes.push(Discovery::Returned(id.clone(), members.clone())),
+            Stage::Done | Stage::Failed | Stage::Rejected | Stage::Cancelled => {}
+            Stage::Running | Stage::Verifying => {}
+            Stage::Found | Stage::Proposed | Stage::Approved | Stage::InReview => {
+                if !same(task, members) {
+                    changes.push(Discovery::Moved(id.clone(), members.clone()));
                 }
             }
         }
     }
+    changes.extend(fresh.into_iter().map(Discovery::New));
     for (id, task) in known {
         let waits = match task.state.stage() {
             Stage::Found | Stage::Proposed => true,
@@ -66,9 +76,77 @@ pub fn compare(known: &[Task], source: &Source, findings: Vec<Finding>) -> Vec<D
             | Stage::Cancelled
             | Stage::Failed => false,
         };
-        if waits && !seen.contains(id) {
+        if waits && !present.contains_key(id) {
             changes.push(Discovery::Vanished(id.clone()));
         }
     }
     changes
+}
+
+/// What there is of each known task, and the members of each new one.
+fn sorted_out(
+    known: &BTreeMap<&TaskId, &Task>,
+    mut findings: Vec<Finding>,
+) -> (BTreeMap<TaskId, Vec<Finding>>, Vec<Vec<Finding>>) {
+    findings.sort_by(|a, b| place(a).cmp(&place(b)));
+    let owners: HashMap<&Fingerprint, &TaskId> =
+        known.values().flat_map(|task| task.members().map(|member| (&member.fingerprint, &task.id))).collect();
+    let mut seen = BTreeSet::new();
+    let mut present: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
+    let mut homes: HashMap<String, TaskId> = HashMap::new();
+    let mut left = Vec::new();
+    for finding in findings {
+        if !seen.insert(finding.fingerprint.clone()) {
+            continue;
+        }
+        // Also the one that a task is named after and that it lost: two tasks cannot have one name.
+        let id = finding.task_id();
+        let owner = owners.get(&finding.fingerprint).copied().or_else(|| known.get(&id).map(|task| &task.id));
+        let Some(owner) = owner else {
+            left.push(finding);
+            continue;
+        };
+        let open = known.get(owner).is_some_and(|task| matches!(task.state, TaskState::Found));
+        if let (Some(group), true) = (&finding.group, open) {
+            homes.entry(group.clone()).or_insert_with(|| owner.clone());
+        }
+        present.entry(owner.clone()).or_default().push(finding);
+    }
+    let mut fresh: Vec<Vec<Finding>> = Vec::new();
+    let mut begun: HashMap<String, usize> = HashMap::new();
+    for finding in left {
+        let Some(group) = finding.group.clone() else {
+            fresh.push(vec![finding]);
+            continue;
+        };
+        let home = homes.get(&group).and_then(|id| present.get_mut(id)).filter(|members| members.len() < MEMBERS);
+        let begun_at = begun.get(&group).copied().filter(|at| fresh[*at].len() < MEMBERS);
+        match (home, begun_at) {
+            (Some(members), _) => members.push(finding),
+            (None, Some(at)) => fresh[at].push(finding),
+            (None, None) => {
+                begun.insert(group, fresh.len());
+                fresh.push(vec![finding]);
+            }
+        }
+    }
+    for members in present.values_mut() {
+        members.sort_by(|a, b| place(a).cmp(&place(b)));
+    }
+    (present, fresh)
+}
+
+/// The order of findings.
+fn place(finding: &Finding) -> (&str, u32, &Fingerprint) {
+    (&finding.path, finding.line, &finding.fingerprint)
+}
+
+/// Whether a task is about exactly these members, in these places and words.
+fn same(task: &Task, members: &[Finding]) -> bool {
+    task.members().map(told).eq(members.iter().map(told))
+}
+
+/// What of a finding people are told.
+fn told(finding: &Finding) -> (&Fingerprint, &str, u32, u32, &str) {
+    (&finding.fingerprint, &finding.path, finding.line, finding.end_line, &finding.text)
 }

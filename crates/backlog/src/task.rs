@@ -623,6 +623,9 @@ pub struct Task {
     pub body: String,
     /// The finding it was born from; `None` for a person's own task.
     pub finding: Option<Finding>,
+    /// Further findings that are one piece of work with it, by path and line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<Finding>,
     /// The agent to use instead of the configured one.
     pub agent: Option<String>,
     /// The most one run may cost, in micro-USD, instead of the agent's own limit.
@@ -651,6 +654,7 @@ impl Task {
             title: finding.title.clone(),
             body: finding.text.clone(),
             finding: Some(finding),
+            more: Vec::new(),
             agent: None,
             budget_micro_usd: None,
             created_at: now,
@@ -659,6 +663,24 @@ impl Task {
             state: TaskState::Found,
             version: 0,
         }
+    }
+
+    /// The task about these findings instead of the ones before; nothing changes when there are none.
+    #[must_use]
+    pub fn about(mut self, members: Vec<Finding>) -> Self {
+        let mut members = members.into_iter();
+        let Some(first) = members.next() else { return self };
+        self.more = members.collect();
+        self.title.clone_from(&first.title);
+        let texts: Vec<&str> = std::iter::once(&first).chain(&self.more).map(|finding| finding.text.as_str()).collect();
+        self.body = texts.join("\n\n");
+        self.finding = Some(first);
+        self
+    }
+
+    /// The findings that it is about.
+    pub fn members(&self) -> impl Iterator<Item = &Finding> {
+        self.finding.iter().chain(&self.more)
     }
 
     /// A person's own task.
@@ -672,6 +694,7 @@ impl Task {
             title,
             body,
             finding: None,
+            more: Vec::new(),
             agent: None,
             budget_micro_usd: None,
             created_at: now,

@@ -14,7 +14,7 @@
 mod tests;
 
 /// The most of a guide that is read, in bytes.
-pub const GUIDE_BYTES: usize = 256 << 10;
+pub const GUIDE_BYTES: usize = 64 << 10;
 /// How much of a sentence is shown, in characters.
 const SHOWN: usize = 300;
 

@@ -235,6 +235,10 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
     todo(&config.sources.todo)?;
     issues(&config.sources)?;
     other_sources(&config.sources)?;
+    for glob in &config.proposals.ignore_ai_policy {
+        globset::Glob::new(glob)
+            .map_err(|error| ConfigError(format!("proposals.ignore_ai_policy: `{glob}` is no glob: {error}")))?;
+    }
     let limits = &config.limits;
     for (name, value) in [
         ("concurrent_runs", u64::from(limits.concurrent_runs)),

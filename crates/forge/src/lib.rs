@@ -17,7 +17,7 @@ pub mod sanitize;
 
 use async_trait::async_trait;
 use backlog::alert::AlertKind;
-use backlog::approval::Permission;
+use backlog::approval::{ContentHash, Permission};
 use backlog::delivery::Delivery;
 use backlog::intent::WriteIntent;
 use backlog::names::{BranchName, CommitId, RepoName, TaskId};
@@ -174,6 +174,9 @@ pub struct IssueView {
 pub struct IssuePatch {
     /// New title and body (without marker).
     pub content: Option<(String, String)>,
+    /// The hash of the title and body that the new ones replace: when others are there, nothing changes and it is a
+    /// [`ForgeError::Conflict`].
+    pub instead_of: Option<ContentHash>,
     /// Open or close (as completed, or as not planned).
     pub state: Option<IssueClose>,
     /// Labels to add.

@@ -28,7 +28,7 @@ use forge::{Activity, ActivityKind, Forge, IssueView};
 use store::{Commit, JobKind, NewJob, StoreError, TaskFilter};
 
 use crate::run::cut_short;
-use crate::{Context, keep_going, rank, wording};
+use crate::{Context, keep_going, propose, rank, wording};
 
 /// How many handled activities of an issue are remembered.
 const HANDLED: usize = 1_000;
@@ -427,6 +427,16 @@ async fn edited(ctx: &Arc<Context>, id: &TaskId, view: &IssueView) -> Result<()>
         return Ok(());
     }
     let now = ctx.now();
+    if propose::refresh::is_ours(ctx, id, &content).await? {
+        // We wrote it anew where the lines moved, which asks for no more than before: an approval holds, and what was
+        // done since the first showing counts.
+        let anew = Proposal { content, title: view.title.clone(), body: view.body.clone(), ..proposal };
+        if let (TaskState::Proposed { .. }, Ok(task)) = (&task.state, task.clone().apply(Command::Edit(anew), now)) {
+            let commit = Commit { tasks: vec![task], ..Commit::default() };
+            ctx.store.commit(commit).await.context("a refreshed proposal could not be stored")?;
+        }
+        return Ok(());
+    }
     let edited = Proposal { content, title: view.title.clone(), body: view.body.clone(), at: now, ..proposal };
     let repository = task.repository.clone();
     let Ok(task) = task.apply(Command::Edit(edited), now) else { return Ok(()) };

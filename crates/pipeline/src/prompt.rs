@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use backlog::finding::Source;
+use backlog::finding::{Finding, Source};
 use backlog::names::{RunId, digest};
 use backlog::task::{Proposal, Revision, Task};
 
@@ -39,15 +39,20 @@ pub fn prompt(
         material(&fence, &proposal.title),
         material(&fence, &substance(task, proposal)),
     );
-    if let Some(finding) = task.finding.as_ref().filter(|finding| !finding.path.is_empty()) {
-        let place = format!("{}{}", plain(&fence, &finding.path), wording::lines(finding));
-        text.push_str(&match finding.source {
-            Source::Todo => {
-                format!("The task comes from a comment in {place}. Take the comment away when the work is done.\n\n")
-            }
-            _ => format!("The task is about {place}.\n\n"),
-        });
-    }
+    let place = |finding: &Finding| format!("{}{}", plain(&fence, &finding.path), wording::lines(finding));
+    let places: Vec<String> = wording::placed(task).map(place).collect();
+    let source = wording::placed(task).next().map_or(&task.source, |finding| &finding.source);
+    text.push_str(&match (places.as_slice(), source) {
+        ([], _) => String::new(),
+        ([place], Source::Todo) => {
+            format!("The task comes from a comment in {place}. Take the comment away when the work is done.\n\n")
+        }
+        (places, Source::Todo) => format!(
+            "The task comes from comments in {}. Take each away when its work is done.\n\n",
+            places.join("; in ")
+        ),
+        (places, _) => format!("The task is about {}.\n\n", places.join("; ")),
+    });
     if let Some(revision) = revision {
         text.push_str(&revision_text(&fence, revision));
     }
@@ -82,19 +87,14 @@ fn substance(task: &Task, proposal: &Proposal) -> String {
     let approved = wording::order(&proposal.body);
     // A person may have edited the proposal before approving it: then that text is the order. The place alone may have
     // moved since.
-    if placeless(&approved) == placeless(&wording::order(&shown)) {
-        wording::subject(task).to_owned()
-    } else {
-        approved
-    }
+    if placeless(&approved) == placeless(&wording::order(&shown)) { wording::subject(task) } else { approved }
 }
 
-/// The order without its first line where that only says where the comment is.
-fn placeless(order: &str) -> &str {
-    match order.split_once('\n') {
-        Some((first, rest)) if first.starts_with("In `") && first.ends_with(':') => rest.trim_start(),
-        _ => order,
-    }
+/// The order without the lines that only say where a comment is.
+fn placeless(order: &str) -> String {
+    let is_place = |line: &&str| line.starts_with("In `") && line.ends_with(':');
+    let kept: Vec<&str> = order.lines().filter(|line| !is_place(line)).collect();
+    kept.join("\n").trim_start().to_owned()
 }
 
 fn revision_text(fence: &str, revision: &Revision) -> String {

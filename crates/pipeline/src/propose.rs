@@ -12,6 +12,8 @@
 //! marker, so the next activation stores the same one. *Somebody closes the issue in between*: it is found closed,
 //! and the task is rejected instead of proposed.
 
+pub(crate) mod refresh;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -110,10 +112,8 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
         }
     } else if as_issue {
         let shown = first_shown(ctx, &task).await?;
-        let (title, mut body) = wording::proposal(&task);
-        let expectations = rank::expectations(ctx).await?;
-        let likely = expectations.about(&task.source, &task.kind);
-        body.push_str(&wording::how_to_decide(&settings.proposals.approval_label, likely));
+        let (title, body) = text(ctx, &task).await?;
+        let sent = ContentHash::of(&title, &body);
         let draft = IssueDraft {
             repository: settings.manager_repository.clone().unwrap_or_else(|| task.repository.clone()),
             task: task.id.clone(),
@@ -126,9 +126,12 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
         let at = if again { now } else { shown };
         // What people see is what counts, not what we sent.
         let content = ContentHash::of(&view.title, &view.body);
+        refresh::wrote(ctx, &task, &sent, &content).await?;
         (Proposal { issue: Some(view.link), content, title: view.title, body: view.body, at }, view.open || again)
     } else {
-        (crate::approve::card(&task, now), true)
+        let card = crate::approve::card(&task, now);
+        refresh::wrote(ctx, &task, &card.content, &card.content).await?;
+        (card, true)
     };
     if let Some(issue) = &proposal.issue {
         crate::approve::read_again_since(ctx, &issue.repository, proposal.at).await?;
@@ -179,6 +182,15 @@ async fn was_obsolete(ctx: &Arc<Context>, task: &Task) -> Result<bool> {
     Ok(shown.as_deref() == Some(Stage::Obsolete.as_str()))
 }
 
+/// Title and body of the issue that proposes a task.
+async fn text(ctx: &Context, task: &Task) -> Result<(String, String)> {
+    let (title, mut body) = wording::proposal(task);
+    let expectations = rank::expectations(ctx).await?;
+    let likely = expectations.about(&task.source, &task.kind);
+    body.push_str(&wording::how_to_decide(&ctx.settings().proposals.approval_label, likely));
+    Ok((title, body))
+}
+
 /// When we first tried to show a task. A decision counts from then on: somebody may read the issue and decide while we
 /// still do not know that it exists.
 async fn first_shown(ctx: &Arc<Context>, task: &Task) -> Result<Timestamp> {
@@ -207,9 +219,6 @@ async fn reopened(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &Is
 /// When the code host or the store cannot be asked; it is tried again at the next activation.
 pub async fn reflect(ctx: &Arc<Context>, repository: &RepoName) -> Result<Option<Timestamp>> {
     let forge = ctx.forges.of(repository)?.clone();
-    if !forge.has_issues() {
-        return Ok(None);
-    }
     let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::Found).collect();
     let filter = TaskFilter { repository: Some(repository.clone()), stages, ..TaskFilter::default() };
     let (mut failed, mut waits) = (None, None);
@@ -221,8 +230,11 @@ pub async fn reflect(ctx: &Arc<Context>, repository: &RepoName) -> Result<Option
 }
 
 async fn reflect_one(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Result<Option<Timestamp>> {
+    if task.state.stage() == Stage::Proposed {
+        return refresh::refresh(ctx, forge, task).await;
+    }
     let issue = task.state.proposal().and_then(|proposal| proposal.issue.as_ref());
-    if issue.is_none() && task.state.pull().is_none() {
+    if !forge.has_issues() || (issue.is_none() && task.state.pull().is_none()) {
         return Ok(None);
     }
     let shown = ctx.store.note("reflected", task.id.as_str(), ctx.now()).await?;

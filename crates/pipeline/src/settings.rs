@@ -12,12 +12,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backlog::names::RepoName;
 use backlog::quiet::{QuietHours, Zone};
 use backlog::rank::RankPolicy;
 use backlog::retry::RetryPolicy;
 use backlog::room::Caps;
 use backlog::time::Timestamp;
 use backlog::verdict::DiffPolicy;
+use globset::Glob;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +46,7 @@ pub struct Settings {
     /// The weights of ranking.
     pub rank: RankPolicy,
     /// Where proposals go instead of into the repository itself.
-    pub manager_repository: Option<backlog::names::RepoName>,
+    pub manager_repository: Option<RepoName>,
 }
 
 /// `[proposals]`
@@ -71,6 +73,8 @@ pub struct Proposals {
     /// Whose clock the quiet hours are told by.
     #[schemars(with = "String")]
     pub time_zone: Zone,
+    /// Globs over `owner/name`: repositories that are worked although their guides do not welcome agents.
+    pub ignore_ai_policy: Vec<String>,
 }
 
 /// Where proposals are shown.
@@ -95,11 +99,20 @@ impl Default for Proposals {
             max_open_pulls_per_repository: 5,
             quiet_hours: None,
             time_zone: Zone::default(),
+            ignore_ai_policy: Vec::new(),
         }
     }
 }
 
 impl Proposals {
+    /// Whether a repository is worked whatever its guides say about agents.
+    #[must_use]
+    pub fn ignores_ai_policy(&self, repository: &RepoName) -> bool {
+        let fits =
+            |glob: &String| Glob::new(glob).is_ok_and(|glob| glob.compile_matcher().is_match(repository.as_str()));
+        self.ignore_ai_policy.iter().any(fits)
+    }
+
     /// When the quiet hours end in which `now` lies; `None` outside of them.
     #[must_use]
     pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {

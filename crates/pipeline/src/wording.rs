@@ -124,10 +124,14 @@ fn harmless(title: &str) -> String {
     if closes { unlinked(title) } else { title.to_owned() }
 }
 
-/// The task's title as one plain line.
+/// The task's title as one plain line, with the number of further findings that it is about.
 fn title(task: &Task, max: usize) -> String {
-    let title = one_line(&task.title, max);
-    if title.is_empty() { format!("Task {}", task.id) } else { title }
+    let more = match task.more.len() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let title = one_line(&task.title, max.saturating_sub(more.len()));
+    if title.is_empty() { format!("Task {}", task.id) } else { format!("{title}{more}") }
 }
 
 /// `, line 7` or `, lines 7–9`; nothing for what is about a whole file.
@@ -139,25 +143,30 @@ pub(crate) fn lines(finding: &Finding) -> String {
     }
 }
 
-/// What a proposal quotes: the comment in the code, or what a person asked for.
-pub(crate) fn subject(task: &Task) -> &str {
-    match &task.finding {
-        Some(finding) if !finding.text.trim().is_empty() => &finding.text,
-        Some(_) | None if task.body.trim().is_empty() => &task.title,
-        Some(_) | None => &task.body,
+/// What a proposal quotes: what was found, or what a person asked for.
+pub(crate) fn subject(task: &Task) -> String {
+    let texts = task.members().map(|finding| finding.text.as_str()).filter(|text| !text.trim().is_empty());
+    match texts.collect::<Vec<_>>().as_slice() {
+        [] if task.body.trim().is_empty() => task.title.clone(),
+        [] => task.body.clone(),
+        texts => texts.join("\n\n"),
     }
 }
 
-/// The quote of what is asked for, with its place in the code and where there is more about it.
+/// The findings of a task that are about a file.
+pub(crate) fn placed(task: &Task) -> impl Iterator<Item = &Finding> {
+    task.members().filter(|finding| !finding.path.is_empty())
+}
+
+/// The quotes of what is asked for, each with its place in the code, and where there is more about it.
 fn asked(task: &Task) -> String {
-    let Some(finding) = &task.finding else { return fenced(subject(task), "text") };
-    let quote = match finding.path.as_str() {
-        "" => fenced(subject(task), "text"),
-        path => format!("In {}{}:\n\n{}", code(path), lines(finding), fenced(&finding.text, "")),
-    };
-    match address(&finding.url) {
-        Some(url) => format!("{quote}\n\nMore about it: {url}"),
-        None => quote,
+    let quote =
+        |finding: &Finding| format!("In {}{}:\n\n{}", code(&finding.path), lines(finding), fenced(&finding.text, ""));
+    let quotes: Vec<String> = placed(task).map(quote).collect();
+    let quotes = if quotes.is_empty() { fenced(&subject(task), "text") } else { quotes.join("\n\n") };
+    match task.finding.as_ref().and_then(|finding| address(&finding.url)) {
+        Some(url) => format!("{quotes}\n\nMore about it: {url}"),
+        None => quotes,
     }
 }
 
@@ -288,12 +297,13 @@ fn takes(likely: Option<&Expected>) -> String {
 #[must_use]
 pub fn commit_message(task: &Task, run: &Run) -> String {
     let mut text = format!("{}\n\n", harmless(&title(task, 72)).replace('@', "@\u{200b}"));
-    if let Some(finding) = &task.finding
-        && !finding.path.is_empty()
-    {
+    for finding in placed(task) {
         let what = if finding.source == Source::Todo { "Works off the comment in" } else { "Works on" };
         let path = unlinked(&one_line(&finding.path, 300)).replace('@', "@\u{200b}");
-        text.push_str(&format!("{what} {path}{}.\n\n", lines(finding)));
+        text.push_str(&format!("{what} {path}{}.\n", lines(finding)));
+    }
+    if placed(task).next().is_some() {
+        text.push('\n');
     }
     text.push_str(&format!("Task: {}\nRun: {}\nAgent: {}\n", task.id, run.id, run.agent));
     text
@@ -412,6 +422,17 @@ pub fn full(full: Full, repository: &RepoName) -> String {
             )
         }
     }
+}
+
+/// Why a repository is left alone: what one of its guides says to agents.
+#[must_use]
+pub fn unwelcome(path: &str, said: &str) -> String {
+    format!(
+        "It does not welcome the work of agents. Its {} says: “{}” If it is yours and you decide otherwise, name it in \
+         `[proposals] ignore_ai_policy`.",
+        one_line(path, 100),
+        one_line(said, 310)
+    )
 }
 
 /// Why nothing is proposed for now: it is a quiet hour.

@@ -48,6 +48,8 @@ fn finding(
     todo: Todo,
     fingerprint: Fingerprint,
 ) -> Finding {
+    // Comments of one function are one piece of work.
+    let group = todo.function.map(|first_line| format!("{path}:{first_line}"));
     let title = if todo.is_bare() { todo.title } else { shorten(&format!("{}: {}", todo.kind, todo.title)) };
     Finding {
         fingerprint,
@@ -66,7 +68,7 @@ fn finding(
         issue: todo.issue,
         url: String::new(),
         interest: 0,
-        group: None,
+        group,
     }
 }
 

@@ -12,7 +12,7 @@ use memchr::{memchr, memchr_iter};
 
 use attributes::{Attributed, Attributes};
 
-use crate::functions::{Function, functions};
+use crate::functions::{self, Function};
 use crate::language::Language;
 use crate::lexer::comments;
 use crate::todo::{self, LeftOut, Todo, TodoOptions};
@@ -283,7 +283,14 @@ impl Selection {
             return Ok(Vec::new());
         }
         let language = self.language(path, bytes)?;
-        Ok(todo::in_language(language, bytes, options))
+        let mut todos = todo::in_language(language, bytes, options);
+        if todos.len() > 1 {
+            let functions = functions::functions(language, bytes);
+            for todo in &mut todos {
+                todo.function = functions::enclosing(&functions, todo.line).map(|function| function.first_line);
+            }
+        }
+        Ok(todos)
     }
 
     /// The functions in the file at `path`, after [`Self::skip_unread`] did not refuse it.
@@ -292,7 +299,7 @@ impl Selection {
     ///
     /// Why the file is not read.
     pub fn functions(&self, path: &str, bytes: &[u8]) -> Result<Vec<Function>, Skip> {
-        Ok(functions(self.language(path, bytes)?, bytes))
+        Ok(functions::functions(self.language(path, bytes)?, bytes))
     }
 
     /// The tags in the file at `path` that ask for nothing, each with the reason.

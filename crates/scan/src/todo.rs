@@ -167,6 +167,9 @@ pub struct Todo {
     pub issue: Option<u64>,
     /// The date, as `2027-01-01`, in `TODO: due 2027-01-01`.
     pub due: Option<String>,
+    /// The first line of the function around it; looked for only where a file asks for more than one thing.
+    #[serde(default)]
+    pub function: Option<u32>,
 }
 
 impl Todo {
@@ -289,6 +292,7 @@ fn build(lines: &[CommentLine], tag: &tag::Tag) -> Todo {
         owner: head.owner,
         issue: head.issue,
         due: head.due.or_else(|| head::due_date(&spoken)),
+        function: None,
     }
 }
 

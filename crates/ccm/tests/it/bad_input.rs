@@ -42,7 +42,7 @@ async fn an_unknown_key_is_refused_with_the_nearest_known_one() {
       |
     2 | aproval_label = "go"
       | ^^^^^^^^^^^^^
-    unknown field `aproval_label`, expected one of `where`, `label`, `approval_label`, `max_open_per_repository`, `max_open_per_owner`, `max_open_pulls_per_repository`, `quiet_hours`, `time_zone`
+    unknown field `aproval_label`, expected one of `where`, `label`, `approval_label`, `max_open_per_repository`, `max_open_per_owner`, `max_open_pulls_per_repository`, `quiet_hours`, `time_zone`, `ignore_ai_policy`
     help: did you mean `approval_label`?
     "#);
     config(dir.path(), "[servr]\n");

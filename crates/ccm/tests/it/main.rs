@@ -9,6 +9,7 @@ mod app;
 mod bad_input;
 mod decisions;
 mod expectations;
+mod grouping;
 mod hardening;
 mod init;
 mod issues;

@@ -309,3 +309,22 @@ async fn f36_what_an_installation_loses_is_parked_and_comes_back_with_it() {
     }
     t.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_does_not_welcome_agents_is_left_alone_unless_its_owner_says_otherwise() {
+    let mut t = Story::start().await;
+    let guide = "# Contributing\n\nBe kind. We do not accept AI-generated pull requests.\n";
+    t.github.commit("me/app", "Say no", &[("CONTRIBUTING.md", guide)]).await;
+    t.settle().await;
+    assert_eq!((t.tasks().await.len(), t.writes()), (0, Vec::new()));
+    let parked = t.ctx.store.repositories().await.unwrap()[0].parked.clone().unwrap();
+    assert!(parked.contains("Its CONTRIBUTING.md says: “We do not accept AI-generated pull requests.”"), "{parked}");
+    t.set(|settings| settings.proposals.ignore_ai_policy = vec!["me/*".to_owned()]).await;
+    t.later(Duration::from_secs(3601)).await;
+    assert_eq!((t.stage().await, t.ctx.store.repositories().await.unwrap()[0].parked.clone()), (Stage::Proposed, None));
+    t.set(|settings| settings.proposals.ignore_ai_policy.clear()).await;
+    t.github.commit("me/app", "Say yes", &[("CONTRIBUTING.md", "AI is welcome, as long as you disclose it.\n")]).await;
+    t.later(Duration::from_secs(3601)).await;
+    assert_eq!(t.ctx.store.repositories().await.unwrap()[0].parked, None);
+    t.end().await;
+}

@@ -1,6 +1,7 @@
 //! Issues, their labels, comments and history.
 
 use async_trait::async_trait;
+use backlog::approval::ContentHash;
 use backlog::intent::{IntentKind, IntentState, WriteIntent};
 use backlog::names::{RepoName, TaskId, digest};
 use backlog::task::IssueLink;
@@ -199,6 +200,10 @@ impl GitHub {
     pub(super) async fn update_issue_of(&self, link: &IssueLink, patch: &IssuePatch) -> Result<(), ForgeError> {
         let issue = self.issue_model(&link.repository, link.number).await?;
         let mut change = Map::new();
+        let there = || ContentHash::of(&issue.title, &marker::strip(&issue.body));
+        if patch.instead_of.as_ref().is_some_and(|expected| *expected != there()) {
+            return Err(ForgeError::Conflict("somebody has edited the issue".to_owned()));
+        }
         if let Some((new_title, new_body)) = &patch.content {
             let new_title = title(new_title);
             let plain = cut(&marker::strip(new_body));

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use backlog::names::{BranchName, CommitId, RepoName, digest};
+use backlog::welcome;
 use git::{Blame, Blob, Change, GitError, Glance, TreeFile};
 use scan::Selection;
 use store::Reading;
@@ -21,17 +22,33 @@ use tokio::sync::OnceCell;
 use super::glance;
 use super::look::BadPolicy;
 use super::source::{self, Reader};
-use crate::Context;
 use crate::settings::{POLICY_PATH, RepositoryPolicy};
+use crate::{Context, wording};
 
 /// The largest `.gitattributes` or policy that is read, in bytes.
 const SMALL: u64 = 64 << 10;
 /// How many `.gitattributes` of a repository are read.
 const ATTRIBUTES: usize = 1_000;
 
-/// Whether a file says how the repository is to be read.
+/// How many files that guide contributors are read.
+const GUIDES: usize = 16;
+
+/// What a repository says about how it is worked.
+#[derive(Default)]
+pub(super) struct Rules {
+    /// Its own policy.
+    pub policy: RepositoryPolicy,
+    /// What its `.gitattributes` say of its files.
+    pub selection: Selection,
+    /// Names what the selection followed from.
+    pub of: String,
+    /// That it does not welcome agents: which file says so, and how.
+    pub unwelcome: Option<String>,
+}
+
+/// Whether a file says how the repository is to be read and worked.
 fn is_rule(path: &str) -> bool {
-    path == POLICY_PATH || is_attributes(path)
+    path == POLICY_PATH || is_attributes(path) || welcome::is_guide(path)
 }
 
 fn is_attributes(path: &str) -> bool {
@@ -211,32 +228,34 @@ impl Content {
         }
     }
 
-    /// The repository's own policy, and what its `.gitattributes` say of its files; the text names what the latter
-    /// followed from.
+    /// What the repository says about how it is worked.
     ///
     /// # Errors
     /// [`BadPolicy`], and when git fails.
-    pub(super) async fn rules(&self, ctx: &Arc<Context>) -> Result<(RepositoryPolicy, Selection, String)> {
+    pub(super) async fn rules(&self, ctx: &Arc<Context>) -> Result<Rules> {
         let attributes = self.files.iter().filter(|file| is_attributes(&file.path)).take(ATTRIBUTES);
+        let guides = self.files.iter().filter(|file| welcome::is_guide(&file.path)).take(GUIDES);
         let policy = self.files.iter().filter(|file| file.path == POLICY_PATH);
-        let wanted: Vec<&TreeFile> = policy.chain(attributes).collect();
+        let wanted: Vec<&TreeFile> = policy.chain(guides).chain(attributes).collect();
         let texts = self.texts(ctx, &wanted).await?;
-        let (mut policy, mut selection, mut of) = (RepositoryPolicy::default(), Selection::default(), Vec::new());
+        let (mut rules, mut of) = (Rules::default(), Vec::new());
         for file in wanted {
-            match texts.get(&file.oid) {
-                Some(text) if file.path == POLICY_PATH => policy = RepositoryPolicy::parse(text).map_err(BadPolicy)?,
-                None if file.path == POLICY_PATH => {
-                    let text = format!("Its {POLICY_PATH} is larger than {} KiB. Shorten it.", SMALL >> 10);
-                    return Err(BadPolicy(text).into());
-                }
-                Some(text) => selection.attributes(&file.path, text.as_bytes()),
-                None => {}
-            }
-            if file.path != POLICY_PATH {
+            let text = texts.get(&file.oid);
+            if file.path == POLICY_PATH {
+                let text = text.ok_or_else(|| {
+                    BadPolicy(format!("Its {POLICY_PATH} is larger than {} KiB. Shorten it.", SMALL >> 10))
+                })?;
+                rules.policy = RepositoryPolicy::parse(text).map_err(BadPolicy)?;
+            } else if is_attributes(&file.path) {
+                text.into_iter().for_each(|text| rules.selection.attributes(&file.path, text.as_bytes()));
                 of.extend([file.path.as_str(), file.oid.as_str()]);
+            } else if rules.unwelcome.is_none() {
+                let said = text.and_then(|text| welcome::unwelcome(&file.path, text));
+                rules.unwelcome = said.map(|said| wording::unwelcome(&file.path, &said));
             }
         }
-        Ok((policy, selection, digest(&of)))
+        rules.of = digest(&of);
+        Ok(rules)
     }
 
     /// The texts of small files, by their ids; without those that are too large.

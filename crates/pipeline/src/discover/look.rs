@@ -14,15 +14,14 @@ use backlog::event::{Actor, EventKind, NewEvent};
 use backlog::expect::Expectations;
 use backlog::finding::{self, Finding};
 use backlog::names::RepoName;
-use backlog::task::{Command, Task, TaskState};
+use backlog::task::{Command, Task};
 use backlog::time::Timestamp;
 use forge::ForgeError;
 use git::{Blob, Mirror, Tree};
-use scan::Selection;
 use serde::{Deserialize, Serialize};
 use store::{Commit, Repository, StoreError, TaskFilter};
 
-use super::content::Content;
+use super::content::{Content, Rules};
 use super::reading::read;
 use super::source::{self, Look, Source};
 use super::{LOOKED_AT_AGAIN, park, tell};
@@ -68,10 +67,18 @@ pub(super) async fn look(ctx: &Arc<Context>, repository: &Repository, told: bool
         }
         rules => rules?,
     };
-    let policy = &rules.0;
+    let policy = &rules.policy;
     if policy.enabled == Some(false) {
         let reason = format!("Its {POLICY_PATH} says `enabled = false`.");
         park(ctx, repository.clone(), reason, Some(LOOKED_AT_AGAIN)).await?;
+        return Ok(Looked::Parked);
+    }
+    // What its guides say to others does not bind the person in whose folder it is.
+    if let Some(why) = &rules.unwelcome
+        && !name.is_local()
+        && !ctx.settings().proposals.ignores_ai_policy(name)
+    {
+        park(ctx, repository.clone(), why.clone(), Some(LOOKED_AT_AGAIN)).await?;
         return Ok(Looked::Parked);
     }
     let before = ctx.store.note(SPACE, name.as_str(), ctx.now()).await?;
@@ -92,7 +99,7 @@ pub(super) async fn look(ctx: &Arc<Context>, repository: &Repository, told: bool
         ..repository.clone()
     };
     ctx.store.put_repository(&healthy).await?;
-    Ok(Looked::Read(Box::new(rules.0)))
+    Ok(Looked::Read(Box::new(rules.policy)))
 }
 
 /// What the sources that `wanted` selects find in a repository now; nothing is recorded. None where it has no commits.
@@ -105,7 +112,7 @@ pub async fn once(
     wanted: impl Fn(&finding::Source) -> bool,
 ) -> Result<Vec<Finding>> {
     let Some(content) = Content::now(ctx, name, true).await? else { return Ok(Vec::new()) };
-    let (policy, selection, of) = content.rules(ctx).await?;
+    let Rules { policy, selection, of, .. } = content.rules(ctx).await?;
     let settings = ctx.settings();
     let mut sources = source::all(&settings.sources);
     sources.retain(|source| wanted(&source.name()) && source.is_on(&settings.sources, &policy));
@@ -120,12 +127,7 @@ pub async fn once(
 }
 
 /// Asks the sources that are due, and records what they say.
-async fn ask(
-    mut look: Look<'_>,
-    (_, selection, rules): &(RepositoryPolicy, Selection, String),
-    told: bool,
-    asked: &mut BTreeMap<String, Asked>,
-) -> Result<()> {
+async fn ask(mut look: Look<'_>, rules: &Rules, told: bool, asked: &mut BTreeMap<String, Asked>) -> Result<()> {
     let (ctx, settings, now) = (look.ctx, look.ctx.settings(), look.ctx.now());
     let mut on = source::all(&settings.sources);
     on.retain(|source| source.is_on(&settings.sources, look.policy));
@@ -151,7 +153,7 @@ async fn ask(
         }
     }
     let readers: Vec<&dyn Source> = due.iter().map(|(source, ..)| source.as_ref()).collect();
-    let kept = read(&look, selection, rules, &readers).await?;
+    let kept = read(&look, &rules.selection, &rules.of, &readers).await?;
     let (mut found, mut failed) = (0, None);
     for ((source, name, of), kept) in due.into_iter().zip(kept) {
         look.kept = kept;
@@ -240,6 +242,12 @@ async fn record(
     anyhow::bail!("the tasks of {repository} change all the time just now")
 }
 
+/// The task that is named after the first of its members.
+fn born(members: &[Finding], now: Timestamp) -> Result<Task> {
+    let first = members.first().context("a task that was found has a finding")?;
+    Ok(Task::of_finding(first.clone(), now))
+}
+
 fn recorded(
     ctx: &Context,
     known: &[Task],
@@ -254,18 +262,16 @@ fn recorded(
     let mut commit = Commit::default();
     for change in compare(known, source, findings) {
         let (task, kind) = match change {
-            Discovery::New(finding) => (Task::of_finding(finding, now), Some(EventKind::Found)),
-            Discovery::Moved(id, finding) => (Task { finding: Some(finding), updated_at: now, ..by_id(id)? }, None),
+            Discovery::New(members) => (born(&members, now)?.about(members), Some(EventKind::Found)),
+            Discovery::Moved(id, members) => (Task { updated_at: now, ..by_id(id)? }.about(members), None),
             Discovery::Vanished(id) => {
                 commit.drop_jobs.push(id.clone());
                 (by_id(id)?.apply(Command::Vanish, now)?, Some(EventKind::Obsolete))
             }
-            Discovery::Returned(id, finding) => {
-                let old = by_id(id)?;
-                (
-                    Task { state: TaskState::Found, version: old.version, ..Task::of_finding(finding, now) },
-                    Some(EventKind::Found),
-                )
+            Discovery::Returned(id, members) => {
+                let Task { version, .. } = by_id(id.clone())?;
+                let task = Task { id, version, ..born(&members, now)? }.about(members);
+                (task, Some(EventKind::Found))
             }
         };
         if let Some(kind) = kind {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use backlog::finding::{self, Finding};
-use backlog::names::TaskId;
+use backlog::finding::{self, Finding, Fingerprint};
 use backlog::task::Task;
 use futures::StreamExt as _;
 use scan::{FileTodos, Selection, TodoOptions};
@@ -83,11 +82,12 @@ impl Reader for Comments {
 async fn blame(look: &Look<'_>, findings: &mut [Finding]) -> Result<()> {
     let (now, content) = (look.ctx.now(), look.content);
     let filter = TaskFilter { repository: Some(look.repository.clone()), ..TaskFilter::default() };
-    let known: BTreeMap<TaskId, Task> =
-        look.ctx.store.tasks(&filter).await?.into_iter().map(|task| (task.id.clone(), task)).collect();
+    let tasks = look.ctx.store.tasks(&filter).await?;
+    let known: BTreeMap<&Fingerprint, &Finding> =
+        tasks.iter().flat_map(Task::members).map(|member| (&member.fingerprint, member)).collect();
     let mut fresh = Vec::new();
     for finding in findings {
-        match known.get(&finding.task_id()).and_then(|task| task.finding.as_ref()) {
+        match known.get(&finding.fingerprint) {
             Some(old) => {
                 finding.author.clone_from(&old.author);
                 finding.age_days = old.age_days;

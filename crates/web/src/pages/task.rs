@@ -122,6 +122,8 @@ struct Why<'a> {
     kind: &'a str,
     place: Option<String>,
     text: &'a str,
+    /// What else it is about: places and texts.
+    more: Vec<(String, &'a str)>,
     author: Option<&'a str>,
     age: Option<u64>,
     commit: Option<&'a str>,
@@ -139,6 +141,7 @@ impl<'a> Why<'a> {
             kind: &task.kind,
             place: place.map(|finding| format!("{}:{}", finding.path, finding.line)),
             text: finding.map_or(task.body.as_str(), |finding| finding.text.as_str()),
+            more: task.more.iter().map(|more| (format!("{}:{}", more.path, more.line), more.text.as_str())).collect(),
             author: finding.and_then(|finding| finding.author.as_deref()),
             age: finding.and_then(|finding| finding.age_days),
             commit: finding.and_then(|finding| finding.commit.as_ref()).map(|commit| commit.short()),

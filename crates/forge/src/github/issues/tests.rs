@@ -39,6 +39,7 @@ async fn an_update_changes_only_what_differs() {
         state: Some(IssueClose::Reopen),
         add_labels: vec!["Task-Proposal".to_owned()],
         remove_labels: vec!["absent".to_owned()],
+        instead_of: Some(ContentHash::of(&issue.title, &issue.body)),
     };
     let before = world.fake.request_count();
     github.update_issue(&issue.link, &same).await.unwrap();
@@ -49,6 +50,7 @@ async fn an_update_changes_only_what_differs() {
         state: Some(IssueClose::NotPlanned),
         add_labels: vec!["done by hand".to_owned()],
         remove_labels: vec!["task-proposal".to_owned()],
+        instead_of: None,
     };
     github.update_issue(&issue.link, &other).await.unwrap();
     let now = world.fake.issue(1);
@@ -60,6 +62,20 @@ async fn an_update_changes_only_what_differs() {
         .await
         .unwrap();
     assert!(world.fake.issue(1).open);
+    world.fair();
+}
+
+#[tokio::test]
+async fn a_text_that_somebody_has_edited_is_not_written_over() {
+    let world = World::new().await;
+    let github = world.github();
+    let issue = github.ensure_issue(&draft()).await.unwrap();
+    let instead_of = Some(ContentHash::of(&issue.title, &issue.body));
+    let anew = IssuePatch { content: Some(("New".to_owned(), "New".to_owned())), instead_of, ..IssuePatch::default() };
+    world.fake.edit_issue(1, "ann", Some("By ann"), Some("By ann"));
+    let refused = github.update_issue(&issue.link, &anew).await.unwrap_err();
+    assert!(matches!(refused, ForgeError::Conflict(_)), "{refused:?}");
+    assert_eq!(world.fake.issue(1).title, "By ann");
     world.fair();
 }
 

@@ -187,11 +187,7 @@ async fn wrong_words_on_the_command_line_say_what_there_is() {
         (&["tasks", "list", "--state", "open"][..], 2, "`open` is no state; there are found, proposed"),
         (&["tasks", "list", "--repo", "app"][..], 2, "`app` is not a repository name such as owner/name"),
         (&["add", "Do it", "--repo", "me/app"][..], 1, "me/app is not watched"),
-        (
-            &["scan", "--source", "dependency"][..],
-            2,
-            "the source dependency is not part of this version; there is todo",
-        ),
+        (&["scan", "--source", "ci"][..], 2, "the source ci looks at a code host: name OWNER/NAME"),
         (&["scan", "nowhere"][..], 2, "nowhere is neither a folder nor OWNER/NAME"),
         (&["scan", "some/where"][..], 2, "some/where is no folder here, and ccm.toml has no [github] section"),
         (&["--config", "no.toml", "config", "show"][..], 2, "there is no configuration file no.toml"),

@@ -42,6 +42,9 @@ pub enum Command {
         /// Local repositories; without any and without a configuration, the current folder
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// Look at everything once, print what would be proposed and what it would cost, and write nothing anywhere
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Look for work once; nothing is stored and nothing is written anywhere
     Scan(Scan),

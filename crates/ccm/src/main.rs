@@ -8,8 +8,10 @@ mod cli;
 mod config;
 mod demo;
 mod doctor;
+mod dry_run;
 mod init;
 mod output;
+mod progress;
 mod scan;
 mod serve;
 mod tasks;
@@ -54,7 +56,8 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<u8> {
     let common = cli.common;
     match cli.command {
-        Command::Serve { paths } => serve::serve(&common, &paths).await,
+        Command::Serve { paths, dry_run: true } => dry_run::dry_run(&common, &paths).await,
+        Command::Serve { paths, dry_run: false } => serve::serve(&common, &paths).await,
         Command::Scan(arguments) => scan::scan(&common, &arguments).await,
         Command::Add { title, repo, body, agent } => tasks::add(&common, &title, &repo, &body, agent).await,
         Command::Tasks { action } => tasks::tasks(&common, action).await,

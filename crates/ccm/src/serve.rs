@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cli::Common;
 use crate::config::{self, ConfigError, Loaded};
-use crate::{DONE, INTERRUPTED, output, wire};
+use crate::{DONE, INTERRUPTED, output, progress, wire};
 
 /// How often tasks and queues are counted for the metrics.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
@@ -95,6 +95,15 @@ impl Service {
         });
         tracker.spawn(worker::work(ctx.clone(), stop.clone(), kill.clone()));
         tracker.spawn(measure(ctx.clone(), stop.clone()));
+        tracker.spawn({
+            let (ctx, stop) = (ctx.clone(), stop.clone());
+            async move {
+                tokio::select! {
+                    () = progress::show(ctx) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
         tracker.close();
         Ok(Self { common: common.clone(), ctx, address, sign_in, tracker, stop, kill, _lock: lock })
     }

@@ -40,11 +40,28 @@ impl Clock for SystemClock {
 pub async fn open_store(common: &Common, config: &Config) -> Result<(Arc<dyn Store>, PathBuf)> {
     let dir = data_dir(common.data_dir.as_deref())?;
     make_private(&dir)?;
-    let file = match &config.server.database {
+    let file = store_file(&dir, config);
+    Ok((Arc::new(SqliteStore::open(&file).await?), file))
+}
+
+/// Copies the database that the configuration names, if there is one yet.
+///
+/// # Errors
+/// When it cannot be read or copied.
+pub async fn copy_store(common: &Common, config: &Config, to: &Path) -> Result<()> {
+    let dir = data_dir(common.data_dir.as_deref())?;
+    let file = store_file(&dir, config);
+    if !file.exists() {
+        return Ok(());
+    }
+    Ok(SqliteStore::open(&file).await?.copy(to).await?)
+}
+
+fn store_file(dir: &Path, config: &Config) -> PathBuf {
+    match &config.server.database {
         Some(url) => PathBuf::from(url.trim_start_matches("sqlite://")),
         None => dir.join("ccm.db"),
-    };
-    Ok((Arc::new(SqliteStore::open(&file).await?), file))
+    }
 }
 
 /// Makes a folder that only this user can read.

@@ -13,6 +13,7 @@ pub mod github;
 pub mod local;
 pub mod marker;
 mod open;
+pub mod read_only;
 pub mod sanitize;
 
 use async_trait::async_trait;
@@ -84,6 +85,8 @@ pub struct RepositoryView {
     pub can_push: bool,
     /// The folder, for a local one.
     pub path: Option<String>,
+    /// When somebody last pushed to it, where that is told.
+    pub pushed_at: Option<Timestamp>,
 }
 
 /// A repository as [`Forge::changes`] knew it the last time.

@@ -98,6 +98,7 @@ impl Local {
             has_issues: false,
             can_push: true,
             path: Some(path.display().to_string()),
+            pushed_at: None,
         })
     }
 

@@ -57,6 +57,7 @@ pub async fn watch(ctx: &Arc<Context>) -> Result<()> {
             Ok(views) => {
                 for view in views {
                     seen.insert(view.name.clone());
+                    view.pushed_at.into_iter().for_each(|at| ctx.progress.pushed(&view.name, at));
                     let before = known.iter().find(|known| known.name == view.name);
                     doubtful.extend(enter(ctx, before, &view).await?.map(|closed| (closed, true)));
                 }
@@ -245,7 +246,9 @@ pub async fn scan(ctx: &Arc<Context>, repository: &Repository, told: bool) -> Re
     let in_flight = metrics::gauge!("ccm_operations_in_flight", "operation" => "scan");
     in_flight.increment(1.0);
     let began = std::time::Instant::now();
+    let at_work = ctx.progress.begin(name);
     let looked = look::look(ctx, repository, told).await;
+    drop(at_work);
     in_flight.decrement(1.0);
     let outcome = if looked.is_ok() { "ok" } else { "failed" };
     metrics::counter!("ccm_operations_total", "operation" => "scan", "outcome" => outcome).increment(1);

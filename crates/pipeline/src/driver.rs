@@ -91,6 +91,8 @@ impl Driver {
                 log("repositories", None, Err(error.into()));
                 Vec::new()
             });
+            let reachable = |repository: &&Repository| !discover::is_closed(repository) && !rests(ctx, repository);
+            ctx.progress.expect(waiting.iter().filter(reachable).count());
             nudged.retain(|name, _| waiting.iter().any(|repository| repository.name == *name));
             let open = self.open(ctx).await;
             for repository in &waiting {
@@ -103,8 +105,11 @@ impl Driver {
                 let name = &repository.name;
                 !busy.values().any(|at_work| at_work == name) && !rests(ctx, repository) && nudged.contains_key(name)
             });
-            // Whoever has waited longest comes first, so that none is starved by the others.
-            waiting.sort_by_key(|repository| self.last(&poll(&repository.name)));
+            // What was never looked at comes first, the active before the sleepy; then whoever has waited longest, so that
+            // none is starved by the others.
+            waiting.sort_by_cached_key(|repository| {
+                (self.last(&poll(&repository.name)), ctx.progress.tier(&repository.name))
+            });
             let free = (limits.concurrent_repositories.max(1) as usize).saturating_sub(running.len());
             for repository in waiting.into_iter().take(free) {
                 let (driver, ctx, name) = (self.clone(), ctx.clone(), repository.name.clone());

@@ -19,9 +19,11 @@ pub mod housekeep;
 pub mod ledger;
 pub mod local;
 pub mod news;
+pub mod progress;
 pub mod prompt;
 pub mod propose;
 pub mod rank;
+pub mod rehearse;
 pub mod run;
 pub mod settings;
 pub mod sweep;
@@ -70,6 +72,8 @@ pub struct Context {
     pub nudges: Nudges,
     /// What proposing remembers.
     pub proposing: propose::Proposing,
+    /// How far the looks at repositories have come.
+    pub progress: progress::Progress,
     /// Wakes workers when a job was queued.
     pub work: Notify,
     /// Where code is read: CPU work never runs on the event loop.
@@ -121,6 +125,7 @@ impl Context {
             live: Live::default(),
             nudges: Nudges::default(),
             proposing: propose::Proposing::default(),
+            progress: progress::Progress::default(),
             work: Notify::new(),
             cpu,
             settings: RwLock::new(Arc::new(settings)),

@@ -15,6 +15,8 @@ use backlog::run::Run;
 use backlog::task::{Proposal, Task, TaskState};
 use backlog::time::Timestamp;
 
+use crate::progress::Far;
+
 /// The longest title, in characters; GitHub takes 256.
 const TITLE: usize = 250;
 /// The longest line of a timeline, in characters.
@@ -433,6 +435,22 @@ pub fn unwelcome(path: &str, said: &str) -> String {
         one_line(path, 100),
         one_line(said, 310)
     )
+}
+
+/// How far the first look at all repositories has come; `None` once it is over.
+#[must_use]
+pub fn far(far: &Far) -> Option<String> {
+    let now: Vec<&str> = far.at_work.iter().take(3).map(RepoName::as_str).collect();
+    let more = far.at_work.len().saturating_sub(now.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let now = if now.is_empty() { String::new() } else { format!(" Now: {}{more}.", now.join(", ")) };
+    far.is_under_way().then(|| {
+        format!(
+            "Looked at {} of {} since the start.{now}",
+            far.done,
+            if far.of == 1 { "1 repository".to_owned() } else { format!("{} repositories", far.of) }
+        )
+    })
 }
 
 /// Why nothing is proposed for now: it is a quiet hour.

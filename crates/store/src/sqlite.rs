@@ -86,6 +86,17 @@ impl SqliteStore {
         Ok(Self { path: path.into(), writer, readers, telling: Arc::default(), changes })
     }
 
+    /// Writes a copy of the database as it is now to the file `to`, which must not be there yet, and closes it.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], [`StoreError::Database`].
+    pub async fn copy(self, to: &Path) -> Result<(), StoreError> {
+        let copied = sqlx::query("VACUUM INTO $1").bind(to.to_string_lossy()).execute(&self.writer).await;
+        let copied = self.told(copied.map(drop).map_err(Failure::from));
+        self.close().await;
+        copied
+    }
+
     /// Waits for the statements under way, then closes the file; every later call fails.
     pub async fn close(&self) {
         self.readers.close().await;

@@ -116,6 +116,13 @@ fn describe() {
 }
 
 impl Metrics {
+    /// The sum of a counter over all its labels.
+    #[must_use]
+    pub fn total(&self, name: &str) -> u64 {
+        // Counters hold whole numbers, far below 2^53.
+        Samples::parse(&self.handle.render()).sum(name, &[]) as u64
+    }
+
     /// Everything as Prometheus text.
     #[must_use]
     pub fn render(&self) -> String {

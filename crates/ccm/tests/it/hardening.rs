@@ -17,7 +17,7 @@ use store::{EventQuery, JobKind};
 use testkit::github::Fault;
 use tokio_util::sync::CancellationToken;
 
-use crate::story::{POLICY, Story};
+use crate::story::{FILES, POLICY, Story};
 
 fn app() -> RepoName {
     "me/app".parse().unwrap()
@@ -217,6 +217,48 @@ async fn repositories_that_rest_take_no_turn_from_the_others() {
         stop.cancel();
     };
     tokio::join!(driving, reading);
+    t.check_invariants().await;
+}
+
+/// Drives the service until `happened`, then drops what is still under way.
+async fn driven_until(t: &Story, what: &str, happened: impl Fn() -> bool) {
+    let driving = Arc::new(Driver::new()).drive(t.ctx.clone(), CancellationToken::new());
+    tokio::select! {
+        () = driving => unreachable!("nobody stops it"),
+        () = until(what, happened) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_whose_answer_never_comes_starves_no_other() {
+    let t = Story::start().await;
+    for name in ["me/aaa", "me/bbb", "me/ccc"] {
+        t.github.repo(name).await;
+        t.github.commit(name, "Begin", &FILES).await;
+    }
+    let names = ["me/aaa", "me/app", "me/bbb", "me/ccc"];
+    let proposed = || names.iter().filter(|name| !t.github.issues_in(name).is_empty()).count();
+    t.github.fail(Fault::execute_then_hang().on("GET /repos/{owner}/{repo}/tarball/{ref}").times(1));
+    driven_until(&t, "all but the one that hangs are proposed to", || proposed() == names.len() - 1).await;
+    let far = t.ctx.progress.far();
+    assert_eq!((far.of, far.done), (4, 3), "the one that hangs is still being looked at: {:?}", far.at_work);
+    t.check_invariants().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_somebody_pushed_last_is_looked_at_first() {
+    let mut t = Story::start().await;
+    t.set(|settings| settings.limits.concurrent_repositories = 1).await;
+    for name in ["me/zzz", "me/bbb", "me/aaa"] {
+        t.clock.advance(Duration::from_secs(3600));
+        t.github.repo(name).await;
+        t.github.commit(name, "Begin", &FILES).await;
+    }
+    let names = ["me/aaa", "me/bbb", "me/zzz", "me/app"];
+    driven_until(&t, "all are proposed to", || names.iter().all(|name| !t.github.issues_in(name).is_empty())).await;
+    let events = t.ctx.store.events(&EventQuery::default()).await.unwrap();
+    let read = events.iter().filter(|event| matches!(event.event.kind, EventKind::Scanned { .. }));
+    assert_eq!(read.map(|event| event.event.repository.as_str()).collect::<Vec<_>>(), names);
     t.check_invariants().await;
 }
 

@@ -20,6 +20,7 @@ mod mortal;
 mod parked;
 mod proposals;
 mod reading;
+mod rehearsal;
 mod scan_command;
 mod sources;
 mod story;

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use backlog::approval::Permission;
 use backlog::names::RepoName;
+use backlog::time::Timestamp;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use http::StatusCode;
 use url::Url;
@@ -308,6 +309,7 @@ fn viewed(repository: &model::Repository, can_push: bool) -> Option<RepositoryVi
         has_issues: repository.has_issues.unwrap_or(true),
         can_push,
         path: None,
+        pushed_at: Timestamp::parse_rfc3339(&repository.pushed_at),
     })
 }
 

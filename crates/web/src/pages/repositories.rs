@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::Html;
 use backlog::names::RepoName;
 use backlog::task::Stage;
+use pipeline::wording;
 use store::TaskFilter;
 
 use super::{Frame, Part, Parts, View, When, encoded};
@@ -32,6 +33,8 @@ struct Row {
 #[derive(Template)]
 #[template(path = "repository_table.html")]
 struct Table {
+    /// How far the first look at all of them has come.
+    far: Option<String>,
     rows: Vec<Row>,
 }
 
@@ -59,7 +62,10 @@ pub(super) async fn parts(site: &Arc<Site>) -> Result<Vec<Part>, Fault> {
             found,
         }
     });
-    Ok(vec![Part::new("repository-table", &Table { rows: rows.collect() })?])
+    Ok(vec![Part::new(
+        "repository-table",
+        &Table { far: wording::far(&site.ctx.progress.far()), rows: rows.collect() },
+    )?])
 }
 
 fn is_open(stage: Stage) -> bool {

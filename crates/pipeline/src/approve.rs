@@ -428,9 +428,10 @@ async fn edited(ctx: &Arc<Context>, id: &TaskId, view: &IssueView) -> Result<()>
     }
     let now = ctx.now();
     if propose::refresh::is_ours(ctx, id, &content).await? {
-        // We wrote it anew where the lines moved, which asks for no more than before: an approval holds, and what was
-        // done since the first showing counts.
-        let anew = Proposal { content, title: view.title.clone(), body: view.body.clone(), ..proposal };
+        // We wrote it anew where the lines moved: no approval is void, and what was done since the first showing counts
+        // unless it asks for more than before.
+        let at = propose::refresh::counts_since(&task, &proposal, now);
+        let anew = Proposal { content, title: view.title.clone(), body: view.body.clone(), at, ..proposal };
         if let (TaskState::Proposed { .. }, Ok(task)) = (&task.state, task.clone().apply(Command::Edit(anew), now)) {
             let commit = Commit { tasks: vec![task], ..Commit::default() };
             ctx.store.commit(commit).await.context("a refreshed proposal could not be stored")?;

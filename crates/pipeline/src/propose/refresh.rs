@@ -7,9 +7,10 @@
 //! that a person has edited is theirs and is never written over; nothing is written when nothing that people are told has
 //! changed (points age every day).
 //!
-//! **Design.** A member of a task is known by its text, and a task that people were shown never wins members: so the new
-//! text asks for the same as the old one or for less, and a yes to the old one holds. What we wrote last is noted before
-//! it is sent, and is taken over from the issue without a word, at the time of the first showing. Only while a task waits
+//! **Design.** A task that people were shown never wins members. Where the old text quotes all that the new one asks for,
+//! a yes to the old one holds: the time of the first showing stays. Else (a dependency that one more manifest names) only
+//! what is decided from then on counts. What we wrote last is noted before it is sent, and is taken over from the issue
+//! without a word. Only while a task waits
 //! for a decision: once it is approved, what was approved stands.
 //!
 //! **Known races.** *A person edits the issue between our look and our write*: the code host is asked to change only the
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use backlog::approval::ContentHash;
+use backlog::finding::Finding;
 use backlog::names::{TaskId, digest};
 use backlog::task::{Command, Proposal, Task, TaskState};
 use backlog::time::Timestamp;
@@ -71,6 +73,12 @@ pub(crate) async fn is_ours(ctx: &Context, id: &TaskId, content: &ContentHash) -
     Ok(written(ctx, id).await?.is_some_and(|written| written.content == content.as_str()))
 }
 
+/// Since when a decision about a task counts that was shown as `before` and is written anew at `now`.
+pub(crate) fn counts_since(task: &Task, before: &Proposal, now: Timestamp) -> Timestamp {
+    let quoted = |finding: &Finding| before.body.contains(wording::visible(&finding.text).trim_end());
+    if task.members().all(quoted) { before.at } else { now }
+}
+
 /// Writes an open proposal anew when what it tells has changed. Gives back when quiet hours end that it waits for.
 pub(super) async fn refresh(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Result<Option<Timestamp>> {
     let TaskState::Proposed { proposal } = &task.state else { return Ok(None) };
@@ -105,11 +113,37 @@ pub(super) async fn refresh(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) 
             Err(error) => return Err(error.into()),
         }
     }
-    let anew = Proposal { content, title, body, ..proposal.clone() };
+    let at = counts_since(task, proposal, now);
+    let anew = Proposal { content, title, body, at, ..proposal.clone() };
     let task = task.clone().apply(Command::Edit(anew), now)?;
     match ctx.store.commit(Commit { tasks: vec![task], ..Commit::default() }).await {
         // Somebody decided just now. What they said yes to asks for no less.
         Ok(_) | Err(StoreError::Conflict(_)) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_yes_to_a_text_holds_for_the_same_or_less_and_not_for_more() {
+        let mut task = Task::of_person("acme/app".parse().unwrap(), "Two".to_owned(), String::new(), Timestamp(1));
+        let finding = |text: &str| -> Finding {
+            let json = serde_json::json!({
+                "fingerprint": text, "source": "todo", "kind": "TODO", "repository": "acme/app", "commit": null,
+                "path": "a.py", "line": 1, "end_line": 1, "title": text, "text": text, "author": null,
+                "age_days": null, "owner": null, "issue": null,
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        task = task.about(vec![finding("TODO: a"), finding("TODO: b")]);
+        let (title, body) = wording::proposal(&task);
+        let before = Proposal { issue: None, content: ContentHash::of(&title, &body), title, body, at: Timestamp(5) };
+        let since = |members| counts_since(&task.clone().about(members), &before, Timestamp(9)).0;
+        assert_eq!(since(vec![finding("TODO: b")]), 5);
+        assert_eq!(since(vec![finding("TODO: a"), finding("TODO: b")]), 5);
+        assert_eq!(since(vec![finding("TODO: a\nand one more place")]), 9);
     }
 }

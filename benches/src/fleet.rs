@@ -233,7 +233,7 @@ impl Service {
         }
         let config = format!(
             "[github]\napi_url = \"{}\"\ntoken_env = \"BENCH_TOKEN\"\nrepositories = [\"*/*\"]\n{hosts}\
-             [server]\nlisten = \"127.0.0.1:{port}\"\n[proposals]\nwhere = \"dashboard\"\n\
+             [server]\nlisten = \"127.0.0.1:{port}\"\n[proposals]\nwhere = \"dashboard\"\nmax_open_per_owner = 10000\n\
              [sandbox]\nkind = \"none\"\n[limits]\nscan_seconds = {}\n{limits}",
             entrance.url,
             SCAN.as_secs()

@@ -116,7 +116,7 @@ mod tests {
         assert!(progress.far().is_under_way());
         for _ in 0..2 {
             let at_work = progress.begin(&name);
-            assert_eq!(progress.far().at_work, [name.clone()]);
+            assert_eq!(progress.far().at_work, std::slice::from_ref(&name));
             drop(at_work);
         }
         assert_eq!(progress.far(), Far { of: 1, done: 1, at_work: Vec::new() });

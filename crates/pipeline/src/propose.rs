@@ -93,9 +93,21 @@ pub async fn propose_next(
     };
     let free = backlog::room::room(&policy.caps(&settings.proposals), &load);
     let mut failed = None;
-    for id in backlog::rank::select(&tasks, free.unwrap_or(0)) {
-        let Some(task) = tasks.iter().find(|task| task.id == id) else { continue };
-        keep_going(propose(ctx, forge.as_ref(), task.clone()).await, &mut failed)?;
+    let best = backlog::rank::select(&tasks, free.unwrap_or(0));
+    let best = best.iter().filter_map(|id| tasks.iter().find(|task| task.id == *id)).cloned();
+    if forge.has_issues() && settings.proposals.place == Place::Issue {
+        for task in best {
+            keep_going(propose(ctx, forge.as_ref(), task).await, &mut failed)?;
+        }
+    } else {
+        // Nothing outside is touched between them: one commit for all.
+        let (mut commit, now) = (Commit::default(), ctx.now());
+        for task in best {
+            add(&mut commit, task.clone(), crate::approve::card(&task, now), true, now)?;
+        }
+        if !store(ctx, commit).await? {
+            ctx.nudges.ask(repository);
+        }
     }
     ctx.proposing.say(repository, free.err().map(|full| wording::full(full, repository)));
     failed.map_or(Ok(None), Err)
@@ -104,13 +116,12 @@ pub async fn propose_next(
 async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()> {
     let now = ctx.now();
     let settings = ctx.settings();
-    let as_issue = forge.has_issues() && settings.proposals.place == Place::Issue;
-    let (proposal, open) = if let Some(number) = task.born_of().filter(|_| as_issue) {
+    let (proposal, open) = if let Some(number) = task.born_of() {
         match on_issue(ctx, forge, &task, number).await? {
             Some(proposal) => (proposal, true),
             None => return Ok(()),
         }
-    } else if as_issue {
+    } else {
         let shown = first_shown(ctx, &task).await?;
         let (title, body) = text(ctx, &task).await?;
         let sent = ContentHash::of(&title, &body);
@@ -128,28 +139,41 @@ async fn propose(ctx: &Arc<Context>, forge: &dyn Forge, task: Task) -> Result<()
         let content = ContentHash::of(&view.title, &view.body);
         refresh::wrote(ctx, &task, &sent, &content).await?;
         (Proposal { issue: Some(view.link), content, title: view.title, body: view.body, at }, view.open || again)
-    } else {
-        let card = crate::approve::card(&task, now);
-        refresh::wrote(ctx, &task, &card.content, &card.content).await?;
-        (card, true)
     };
     if let Some(issue) = &proposal.issue {
         crate::approve::read_again_since(ctx, &issue.repository, proposal.at).await?;
     }
+    let mut commit = Commit::default();
+    add(&mut commit, task, proposal, open, now)?;
+    store(ctx, commit).await.map(drop)
+}
+
+/// Adds a proposal to what is committed; one that is closed already was rejected.
+fn add(commit: &mut Commit, task: Task, proposal: Proposal, open: bool, now: Timestamp) -> Result<()> {
     let url = proposal.issue.as_ref().map(|issue| issue.url.clone());
     let (id, repository) = (task.id.clone(), task.repository.clone());
     let event =
         |actor: Actor, kind| NewEvent { at: now, repository: repository.clone(), task: Some(id.clone()), actor, kind };
-    let mut events = vec![event(Actor::Service, EventKind::Proposed { url })];
+    commit.events.push(event(Actor::Service, EventKind::Proposed { url }));
     let mut task = task.apply(Command::Propose(proposal), now)?;
     if !open {
         let by = Actor::person("somebody", Channel::Forge);
         task = task.apply(Command::Reject(by.clone()), now)?;
-        events.push(event(by, EventKind::Rejected));
+        commit.events.push(event(by, EventKind::Rejected));
     }
-    match ctx.store.commit(Commit { tasks: vec![task], events, ..Commit::default() }).await {
-        // Somebody was faster; the issue is found again by its marker.
-        Ok(_) | Err(StoreError::Conflict(_)) => Ok(()),
+    commit.tasks.push(task);
+    Ok(())
+}
+
+/// Commits it; says whether nobody was faster.
+async fn store(ctx: &Arc<Context>, commit: Commit) -> Result<bool> {
+    if commit.tasks.is_empty() {
+        return Ok(true);
+    }
+    match ctx.store.commit(commit).await {
+        // Somebody was faster; what is there already is found again, by the marker if it is an issue.
+        Ok(_) => Ok(true),
+        Err(StoreError::Conflict(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

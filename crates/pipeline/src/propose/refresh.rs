@@ -43,7 +43,11 @@ struct Written {
 
 fn told(task: &Task) -> String {
     let (title, body) = wording::proposal(task);
-    digest(&[&title, &wording::order(&body)])
+    told_by(&title, &body)
+}
+
+fn told_by(title: &str, body: &str) -> String {
+    digest(&[title, &wording::order(body)])
 }
 
 async fn written(ctx: &Context, id: &TaskId) -> Result<Option<Written>, StoreError> {
@@ -82,7 +86,15 @@ pub(crate) fn counts_since(task: &Task, before: &Proposal, now: Timestamp) -> Ti
 /// Writes an open proposal anew when what it tells has changed. Gives back when quiet hours end that it waits for.
 pub(super) async fn refresh(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) -> Result<Option<Timestamp>> {
     let TaskState::Proposed { proposal } = &task.state else { return Ok(None) };
-    let Some(written) = written(ctx, &task.id).await? else { return Ok(None) };
+    let written = match &proposal.issue {
+        Some(_) => written(ctx, &task.id).await?,
+        // Nobody but us writes on a card.
+        None => Some(Written {
+            content: proposal.content.as_str().to_owned(),
+            told: told_by(&proposal.title, &proposal.body),
+        }),
+    };
+    let Some(written) = written else { return Ok(None) };
     if written.told == told(task) || written.content != proposal.content.as_str() {
         return Ok(None);
     }
@@ -97,8 +109,8 @@ pub(super) async fn refresh(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task) 
         None => wording::proposal(task),
     };
     let content = ContentHash::of(&title, &body);
-    note(ctx, task, &content).await?;
     if let Some(issue) = &proposal.issue {
+        note(ctx, task, &content).await?;
         let patch = IssuePatch {
             content: Some((title.clone(), body.clone())),
             instead_of: Some(proposal.content.clone()),

@@ -88,7 +88,7 @@ async fn few(report: &mut Report, program: &Path) -> Result<()> {
 
 /// 1,000 repositories: memory and lag.
 async fn many(report: &mut Report, program: &Path) -> Result<()> {
-    let title = format!("{MANY} repositories of {FILES} files, one pass at 50 ms latency, bounds of 50");
+    let title = format!("{MANY} repositories of {FILES} files, one pass at 50 ms latency, default bounds");
     report.table(&title, &["What", "Value"]);
     let setup = Setup {
         owners: 10,
@@ -100,7 +100,7 @@ async fn many(report: &mut Report, program: &Path) -> Result<()> {
         hourly: 20_000,
     };
     let mut server = Server::start(&setup).await?;
-    let mut service = Service::start(program, &server.entrance, Some(50)).await?;
+    let mut service = Service::start(program, &server.entrance, None).await?;
     let half = service.first_pass(MANY / 2).await?;
     let in_between = service.resident()?;
     let whole = half + service.first_pass(MANY).await? + service.proposed(MANY * FOUND).await?;

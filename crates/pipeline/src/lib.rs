@@ -81,6 +81,9 @@ pub struct Context {
     settings: RwLock<Arc<Settings>>,
 }
 
+/// How far the threads that read code stand back for the event loop, in steps of `nice`.
+const READING_GIVES_WAY: i32 = 10;
+
 impl Context {
     /// Puts the parts together.
     ///
@@ -108,6 +111,9 @@ impl Context {
         let cpu = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|n| format!("scan-{n}"))
+            // Whoever waits for an answer comes before code that is read, where both want the same processor. On Linux
+            // this is about the calling thread alone; where it is refused, all are equal.
+            .start_handler(|_| drop(rustix::process::nice(READING_GIVES_WAY)))
             .build()
             .context("cannot start the threads that read code")?;
         let memory = Arc::new(ledger::StoreLedger::new(store.clone(), clock.clone()));

@@ -24,17 +24,13 @@ const MANY: usize = 1_000;
 const SCAN: Duration = Duration::from_secs(20);
 const GIVEN_UP: Duration = Duration::from_secs(900);
 
-pub async fn run(report: &mut Report) -> Result<()> {
-    let Some(program) = std::env::var_os("CCM_BENCH_PROGRAM").map(PathBuf::from) else {
-        println!("\nfleet: left out, CCM_BENCH_PROGRAM names no `ccm`");
-        return Ok(());
-    };
-    few(report, &program).await?;
-    many(report, &program).await
+fn program() -> Result<PathBuf> {
+    std::env::var_os("CCM_BENCH_PROGRAM").map(PathBuf::from).context("CCM_BENCH_PROGRAM names no `ccm`; see ./check")
 }
 
 /// 200 repositories: ratios of time and of requests.
-async fn few(report: &mut Report, program: &Path) -> Result<()> {
+pub async fn few(report: &mut Report) -> Result<()> {
+    let program = &program()?;
     let title = format!("{FEW} repositories of {FILES} files, from nothing to proposals, at 100 ms latency");
     report.table(&title, &["Way", "Time", "Times faster", "Requests to the API", "Requests of git", "Rules broken"]);
     let setup = Setup {
@@ -69,7 +65,8 @@ async fn few(report: &mut Report, program: &Path) -> Result<()> {
             report.row(&[name, seconds(time), ratio, first.requests.to_string(), first.git.to_string(), broken]);
             times.push(slow / time);
             most = most.max(first.requests);
-            again.push(second_pass(&mut server).await?);
+            let quiet = settled(&mut server).await?;
+            again.push(next_pass(&mut server, &quiet).await?);
             service.stop().await?;
         }
         let (ratio, bounds) =
@@ -87,7 +84,8 @@ async fn few(report: &mut Report, program: &Path) -> Result<()> {
 }
 
 /// 1,000 repositories: memory and lag.
-async fn many(report: &mut Report, program: &Path) -> Result<()> {
+pub async fn many(report: &mut Report) -> Result<()> {
+    let program = &program()?;
     let title = format!("{MANY} repositories of {FILES} files, one pass at 50 ms latency, default bounds");
     report.table(&title, &["What", "Value"]);
     let setup = Setup {
@@ -127,9 +125,8 @@ struct Again {
     took: f64,
 }
 
-/// Waits for the next sweep, and watches it.
-async fn second_pass(server: &mut Server) -> Result<Again> {
-    let quiet = settled(server).await?;
+/// Waits for the next sweep after it was quiet, and watches it.
+async fn next_pass(server: &mut Server, quiet: &Seen) -> Result<Again> {
     let started = Instant::now();
     loop {
         tokio::time::sleep(Duration::from_millis(20)).await;

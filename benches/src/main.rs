@@ -22,7 +22,7 @@ use anyhow::{Result, bail};
 use report::Report;
 
 /// Every benchmark by name, in the order of the page.
-const ALL: [&str; 6] = ["sweep", "unchanged", "overhead", "drain", "waiting", "fleet"];
+const ALL: [&str; 7] = ["sweep", "unchanged", "overhead", "drain", "waiting", "fleet", "pass"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -37,7 +37,8 @@ async fn main() -> Result<()> {
     let mut report = Report::default();
     for name in chosen {
         match name {
-            "fleet" => fleet::run(&mut report).await?,
+            "fleet" => fleet::few(&mut report).await?,
+            "pass" => fleet::many(&mut report).await?,
             "sweep" => sweep::run(&mut report).await?,
             "unchanged" => unchanged::run(&mut report).await?,
             "overhead" => overhead::run(&mut report).await?,

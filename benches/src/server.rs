@@ -85,6 +85,11 @@ impl Server {
         self.say("refuse-queries").await.map(drop)
     }
 
+    /// Somebody pushes a commit to each of the first ten repositories.
+    pub async fn push_to_ten(&mut self) -> Result<()> {
+        self.say("push-to-ten").await.map(drop)
+    }
+
     async fn say(&mut self, what: &str) -> Result<String> {
         self.stdin.write_all(format!("{what}\n").as_bytes()).await?;
         self.stdout.next_line().await?.context("the fake ended")
@@ -114,6 +119,11 @@ pub async fn serve(arguments: &[String]) -> Result<()> {
     while let Some(question) = questions.next_line().await? {
         if question == "refuse-queries" {
             fake.fail(Fault::denied().on("POST /graphql").forever());
+        }
+        if question == "push-to-ten" {
+            for name in entrance.names.iter().take(10) {
+                fake.commit(name, "second", &[("src/new.rs", "// TODO: handle what is new here\nfn new() {}\n")]).await;
+            }
         }
         println!("{}", serde_json::to_string(&seen(&fake))?);
     }

@@ -113,7 +113,9 @@ impl Context {
             .thread_name(|n| format!("scan-{n}"))
             // Whoever waits for an answer comes before code that is read, where both want the same processor. On Linux
             // this is about the calling thread alone; where it is refused, all are equal.
-            .start_handler(|_| drop(rustix::process::nice(READING_GIVES_WAY)))
+            .start_handler(|_| {
+                let _ = rustix::process::nice(READING_GIVES_WAY);
+            })
             .build()
             .context("cannot start the threads that read code")?;
         let memory = Arc::new(ledger::StoreLedger::new(store.clone(), clock.clone()));

@@ -283,14 +283,22 @@ impl Selection {
             return Ok(Vec::new());
         }
         let language = self.language(path, bytes)?;
-        let mut todos = todo::in_language(language, bytes, options);
+        Ok(todo::in_language(language, bytes, options))
+    }
+
+    /// Says of `todos` of the file at `path`, if there are several, in which function each stands.
+    ///
+    /// # Errors
+    ///
+    /// Why the file is not read.
+    pub fn place(&self, path: &str, bytes: &[u8], todos: &mut [Todo]) -> Result<(), Skip> {
         if todos.len() > 1 {
-            let functions = functions::functions(language, bytes);
-            for todo in &mut todos {
+            let functions = self.functions(path, bytes)?;
+            for todo in todos {
                 todo.function = functions::enclosing(&functions, todo.line).map(|function| function.first_line);
             }
         }
-        Ok(todos)
+        Ok(())
     }
 
     /// The functions in the file at `path`, after [`Self::skip_unread`] did not refuse it.

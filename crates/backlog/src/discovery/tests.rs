@@ -148,7 +148,7 @@ fn a_group_keeps_its_id_when_a_member_goes_and_closes_with_the_last() {
     let (a, b, c) = (grouped("a", "f", 1), grouped("b", "f", 2), grouped("c", "f", 3));
     let whole = looks(vec![], &[&[a.clone(), b.clone(), c.clone()]]);
     let id = whole[0].id.clone();
-    let shrunk = looks(whole, &[&[b.clone(), c.clone()], &[c.clone()]]);
+    let shrunk = looks(whole, &[&[b.clone(), c.clone()], std::slice::from_ref(&c)]);
     assert_eq!((told(&shrunk), &shrunk[0].id), (vec!["c found".to_owned()], &id));
     let gone = looks(shrunk, &[&[]]);
     assert_eq!(told(&gone), ["c obsolete"]);

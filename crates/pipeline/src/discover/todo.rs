@@ -72,7 +72,8 @@ impl Reader for Comments {
     }
 
     fn read(&self, path: &str, bytes: &[u8]) -> Option<String> {
-        let todos = self.selection.todos(path, bytes, &self.options).ok()?;
+        let mut todos = self.selection.todos(path, bytes, &self.options).ok()?;
+        self.selection.place(path, bytes, &mut todos).ok()?;
         if todos.is_empty() { None } else { serde_json::to_string(&todos).ok() }
     }
 }

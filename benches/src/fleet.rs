@@ -113,6 +113,13 @@ pub async fn many(report: &mut Report) -> Result<()> {
     report.promise(&format!("memory stays under 300 MiB: {}", mib(most)), most < 300 << 20);
     let flat = most <= in_between + in_between / 4;
     report.promise(&format!("and flat: {} after half, {} at most", mib(in_between), mib(most)), flat);
+    let quiet = settled(&mut server).await?;
+    server.push_to_ten().await?;
+    let again = next_pass(&mut server, &quiet).await?;
+    let asked = format!("{} to the API and {} of git in {}", again.requests, again.git, seconds(again.took));
+    report.row(&["a pass in which 10 had changed".into(), asked.clone()]);
+    report.promise(&format!("at most 150 requests when 10 have changed: {asked}"), again.requests + again.git <= 150);
+    report.promise("and at most 10 s", again.took <= 10.0);
     report
         .promise(&format!("event-loop lag above 10 ms in at most 1 of 100: {:.2} of 100", late * 100.0), late <= 0.01);
     service.stop().await

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod counterparts;
 pub mod emulator;
+pub mod fuzz;
 pub mod github;
 pub mod judge;
 pub mod model;

@@ -362,6 +362,8 @@ async fn soak(seed: u64) {
     world.fake.set_latency(Duration::from_millis(dice.between(0, 900)));
     // Either process may have so many under way when a pause is announced to one of them.
     world.fake.tolerate_in_flight(20);
+    // Serial and spaced, whichever process writes; a late timer may cost five of a second's milliseconds.
+    world.fake.demand_write_gap(Duration::from_millis(995));
     for _ in 0..dice.between(0, 8) {
         world.fake.fail(fault(&mut dice));
     }

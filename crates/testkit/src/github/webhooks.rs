@@ -60,8 +60,6 @@ struct Hook {
     id: u64,
     url: String,
     secret: String,
-    /// The repository it belongs to; `None` for the hook of an app.
-    repository: Option<u64>,
     client: reqwest::Client,
 }
 
@@ -137,15 +135,12 @@ impl Webhooks {
         let guid = format!("{:08x}-fa4e-11f0-8000-{:012x}", self.made, self.made);
         let action = event.body["action"].as_str().map(str::to_owned);
         for hook in self.hooks.clone() {
-            if hook.repository.is_some() && hook.repository != event.repository {
-                continue;
-            }
             let mishap = self.fate();
             if mishap == Some(Mishap::NeverProduced) {
                 continue;
             }
             let mut body = event.body.clone();
-            if let (None, Some(installation)) = (hook.repository, self.installation)
+            if let Some(installation) = self.installation
                 && body.get("installation").is_none()
             {
                 body["installation"] = bodies::installation_lite(installation);
@@ -187,24 +182,11 @@ impl FakeGitHub {
     /// everywhere as `installation`.
     pub fn app_hook(&self, url: &str, secret: &str, installation: u64) {
         self.hub.webhooks().installation = Some(installation);
-        self.add_hook(url, secret, None);
-    }
-
-    /// From now on what happens in one repository is told to `url`.
-    pub fn repository_hook(&self, repo: &str, url: &str, secret: &str) {
-        let id = {
-            let (world, at) = self.at(Some(repo));
-            world.repos[at].id
-        };
-        self.add_hook(url, secret, Some(id));
-    }
-
-    fn add_hook(&self, url: &str, secret: &str, repository: Option<u64>) {
         let id = self.hub.world().id();
         // What happened before is nobody's news.
         self.hub.notice(false);
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client can be made");
-        let hook = Hook { id, url: url.to_owned(), secret: secret.to_owned(), repository, client };
+        let hook = Hook { id, url: url.to_owned(), secret: secret.to_owned(), client };
         self.hub.webhooks().hooks.push(hook);
     }
 
@@ -323,7 +305,6 @@ async fn send(hub: &Hub, parcel: Parcel) -> u16 {
 /// One request to a hook; `None` when nobody answers.
 async fn knock(hook: &Hook, event: &str, guid: &str, bytes: Vec<u8>, mishap: Option<Mishap>) -> Option<u16> {
     let secret = if mishap == Some(Mishap::WrongSignature) { "another secret" } else { hook.secret.as_str() };
-    let target = if hook.repository.is_some() { "repository" } else { "integration" };
     let request = hook
         .client
         .post(&hook.url)
@@ -333,8 +314,8 @@ async fn knock(hook: &Hook, event: &str, guid: &str, bytes: Vec<u8>, mishap: Opt
         .header("x-github-delivery", guid)
         .header("x-github-event", event)
         .header("x-github-hook-id", hook.id)
-        .header("x-github-hook-installation-target-id", hook.repository.unwrap_or(1))
-        .header("x-github-hook-installation-target-type", target);
+        .header("x-github-hook-installation-target-id", 1)
+        .header("x-github-hook-installation-target-type", "integration");
     let request = match mishap {
         Some(Mishap::NoSignature) => request,
         Some(Mishap::EmptySignature) => request.header("x-hub-signature-256", ""),

@@ -31,7 +31,7 @@ fn line(delivery: &Delivery) -> Value {
 fn kept(call: &Call, hub: &Hub) -> Vec<Delivery> {
     let of_app = |delivery: &&Delivery| {
         let webhooks = hub.webhooks();
-        webhooks.hooks.iter().any(|hook| hook.id == delivery.hook && hook.repository.is_none())
+        webhooks.hooks.iter().any(|hook| hook.id == delivery.hook)
     };
     let all = hub.webhooks().log.clone();
     all.iter().rev().filter(|delivery| call.now.since(delivery.at) < KEPT).filter(of_app).cloned().collect()

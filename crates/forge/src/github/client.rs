@@ -195,7 +195,8 @@ impl Client {
                 }
             }
         };
-        self.account.get_or_try_init(ask).await
+        // In a box: it is asked once, and whoever waits for something else would hold the room for it.
+        self.account.get_or_try_init(|| Box::pin(ask())).await
     }
 
     /// Sends a read, again after what may pass (R24), following redirects on the same origin (R32). With a condition
@@ -205,7 +206,7 @@ impl Client {
         loop {
             let token = self.token(&Scope::of(&Method::GET, &url)).await?;
             let permit = self.governor.admit(Ask::of(Traffic::Read, Resource::of_path(url.path()))).await?;
-            let answer = match self.exchange(&permit, &token, Method::GET, &url, None, condition).await {
+            let answer = match Box::pin(self.exchange(&permit, &token, Method::GET, &url, None, condition)).await {
                 Err(Failure::Refused(refusal)) if !renewed && self.renews(&token, &refusal) => {
                     renewed = true;
                     continue;
@@ -241,7 +242,7 @@ impl Client {
         body: Option<&serde_json::Value>,
     ) -> Result<Answer, Failure> {
         let token = self.token(&Scope::of(&method, url)).await?;
-        let answer = match self.exchange(permit, &token, method, url, body, None).await {
+        let answer = match Box::pin(self.exchange(permit, &token, method, url, body, None)).await {
             // Nothing was executed: it may be sent again with another token.
             Err(Failure::Refused(refusal)) if self.renews(&token, &refusal) => {
                 return Err(Failure::Limited { until: self.wire.clock.now() });
@@ -266,7 +267,7 @@ impl Client {
         loop {
             let token = self.token(&scope).await?;
             let permit = self.governor.admit(ask.clone()).await?;
-            let answer = match self.exchange(&permit, &token, method.clone(), url, body, None).await {
+            let answer = match Box::pin(self.exchange(&permit, &token, method.clone(), url, body, None)).await {
                 Err(Failure::Refused(refusal)) if !renewed && self.renews(&token, &refusal) => {
                     renewed = true;
                     continue;
@@ -277,6 +278,8 @@ impl Client {
         }
     }
 
+    /// Sends one request and waits for its answer. Callers put this in a box of its own: else whoever only waits for leave
+    /// to send would hold the room that sending takes.
     pub(super) async fn exchange(
         &self,
         permit: &Permit,
@@ -350,7 +353,7 @@ impl Client {
         self.account().await?;
         let token = self.token(&Scope::Read).await?;
         let permit = self.governor.admit(Traffic::Read).await?;
-        let mut answer = self.exchange(&permit, &token, Method::GET, &url, None, None).await?;
+        let mut answer = Box::pin(self.exchange(&permit, &token, Method::GET, &url, None, None)).await?;
         if is_redirect(answer.status) {
             let target = url.join(answer.header(LOCATION).unwrap_or_default());
             let target =

@@ -105,7 +105,8 @@ impl Client {
         let cell = self.flights.join(&key);
         let answer = cell
             .get_or_try_init(|| async {
-                let answer = self.revalidate(account, &key, url).await;
+                // In a box, since the cell would hold the room for it twice, and there may be thousands that wait.
+                let answer = Box::pin(self.revalidate(account, &key, url)).await;
                 self.flights.land(&key);
                 answer
             })

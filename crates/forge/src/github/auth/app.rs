@@ -164,6 +164,7 @@ impl App {
             let user: model::User = there.client.get_json(&self.wire.url(&["users", &login], &[])).await?;
             Ok(Account { id: user.id, login })
         };
-        self.bot.get_or_try_init(ask).await
+        // In a box: it is asked once, and whoever waits for something else would hold the room for it.
+        self.bot.get_or_try_init(|| Box::pin(ask())).await
     }
 }

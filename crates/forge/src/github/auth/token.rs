@@ -357,7 +357,7 @@ impl Client {
         let token = Token::new(&self.wire, secret.clone(), now, LIFE).map_err(Failure::Unexpected)?;
         let permit = self.governor.admit(Traffic::Mint).await?;
         let url = self.wire.url(&["installation", "token"], &[]);
-        self.exchange(&permit, &token, Method::DELETE, &url, None, None).await.map(drop)
+        Box::pin(self.exchange(&permit, &token, Method::DELETE, &url, None, None)).await.map(drop)
     }
 
     /// Whether a refusal is the token's fault and another token may do better (R35, R36).
@@ -429,7 +429,7 @@ impl Client {
         let mut waits = PROOFS.iter();
         loop {
             let permit = self.governor.admit(Traffic::Read).await?;
-            let proved = self.exchange(&permit, token, Method::GET, &url, None, None).await;
+            let proved = Box::pin(self.exchange(&permit, token, Method::GET, &url, None, None)).await;
             drop(permit);
             let new = |refusal: &Refusal| matches!(refusal.status.as_u16(), 401 | 403 | 404);
             let suspended = |refusal: &Refusal| refusal.said.contains("suspended");

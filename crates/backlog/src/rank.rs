@@ -157,7 +157,8 @@ fn says(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric))
 }
 
-fn value_of(source: &Source, kind: &str) -> i64 {
+/// What work of a kind is worth, in points.
+pub(crate) fn value_of(source: &Source, kind: &str) -> i64 {
     match source {
         Source::Person => 100,
         Source::SecurityAlert => match kind.rsplit(' ').next() {

@@ -18,7 +18,7 @@ use crate::approval::{Approval, ContentHash};
 use crate::event::Actor;
 use crate::finding::{Finding, Source};
 use crate::names::{BranchName, CommitId, RepoName, RunId, TaskId};
-use crate::rank::Score;
+use crate::rank::{Score, value_of};
 use crate::review::{RemoteCheck, ReviewNote};
 use crate::time::Timestamp;
 
@@ -665,13 +665,18 @@ impl Task {
         }
     }
 
-    /// The task about these findings instead of the ones before; nothing changes when there are none.
+    /// The task about these findings instead of the ones before; nothing changes when there are none. Its title is the
+    /// first one's, its kind that of the most valuable one.
     #[must_use]
     pub fn about(mut self, members: Vec<Finding>) -> Self {
         let mut members = members.into_iter();
         let Some(first) = members.next() else { return self };
         self.more = members.collect();
         self.title.clone_from(&first.title);
+        // Of equal ones the first.
+        let worth = |finding: &&Finding| value_of(&finding.source, &finding.kind);
+        let best = std::iter::once(&first).chain(&self.more).rev().max_by_key(worth);
+        best.into_iter().for_each(|best| self.kind.clone_from(&best.kind));
         let texts: Vec<&str> = std::iter::once(&first).chain(&self.more).map(|finding| finding.text.as_str()).collect();
         self.body = texts.join("\n\n");
         self.finding = Some(first);

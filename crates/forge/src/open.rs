@@ -64,6 +64,9 @@ pub struct Alert {
     pub url: String,
     /// How bad it is.
     pub severity: Severity,
+    /// The ecosystem and the name of the package that it is about, such as `npm lodash`, at most 200 characters; empty for
+    /// other kinds, and where that is not told.
+    pub package: String,
     /// What is wrong, in a line.
     pub title: String,
     /// The whole of it, as plain text of at most 3,000 characters.

@@ -285,7 +285,8 @@ impl Driver {
     fn look_again(&self, name: &RepoName, at: Timestamp, nudge: Nudge) {
         let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
         let noted = again.entry(name.clone()).or_insert((at, nudge));
-        noted.1 = nudge.max(noted.1);
+        // What waits for longer is looked at with it, and says again until when it waits.
+        *noted = (at.min(noted.0), nudge.max(noted.1));
     }
 
     /// Makes everything due at the next activation.

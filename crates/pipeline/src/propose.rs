@@ -310,7 +310,7 @@ async fn show(ctx: &Arc<Context>, forge: &dyn Forge, task: &Task, issue: &IssueL
             forge.update_issue(issue, &patch).await?;
         }
         TaskState::Obsolete { .. } => {
-            let body = wording::obsolete_comment(&task.source);
+            let body = wording::obsolete_comment(task);
             forge.ensure_comment(issue, &task.id, STATUS, &body).await?;
             forge.update_issue(issue, &close(IssueClose::NotPlanned)).await?;
         }

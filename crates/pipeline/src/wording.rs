@@ -162,14 +162,19 @@ pub(crate) fn placed(task: &Task) -> impl Iterator<Item = &Finding> {
 
 /// The quotes of what is asked for, each with its place in the code, and where there is more about it.
 fn asked(task: &Task) -> String {
-    let quote =
-        |finding: &Finding| format!("In {}{}:\n\n{}", code(&finding.path), lines(finding), fenced(&finding.text, ""));
-    let quotes: Vec<String> = placed(task).map(quote).collect();
-    let quotes = if quotes.is_empty() { fenced(&subject(task), "text") } else { quotes.join("\n\n") };
-    match task.finding.as_ref().and_then(|finding| address(&finding.url)) {
-        Some(url) => format!("{quotes}\n\nMore about it: {url}"),
-        None => quotes,
-    }
+    let quote = |finding: &Finding| {
+        let quote = match finding.path.as_str() {
+            "" if finding.text.trim().is_empty() => fenced(&finding.title, "text"),
+            "" => fenced(&finding.text, "text"),
+            path => format!("In {}{}:\n\n{}", code(path), lines(finding), fenced(&finding.text, "")),
+        };
+        match address(&finding.url) {
+            Some(url) => format!("{quote}\n\nMore about it: {url}"),
+            None => quote,
+        }
+    };
+    let quotes: Vec<String> = task.members().map(quote).collect();
+    if quotes.is_empty() { fenced(&subject(task), "text") } else { quotes.join("\n\n") }
 }
 
 /// An address of the web, if it is one and nothing else.
@@ -388,17 +393,22 @@ pub fn failed_comment(reason: &str) -> String {
 
 /// The sticky comment on a proposal whose work went away.
 #[must_use]
-pub fn obsolete_comment(source: &Source) -> String {
-    let what = match source {
-        Source::Todo => "The comment is gone from the code",
-        Source::Ci => "The check is no longer red",
-        Source::SecurityAlert => "The alert is no longer open",
-        Source::StaleIssue
-        | Source::IssueLabel
-        | Source::Dependency
-        | Source::Hotspot
-        | Source::Sarif(_)
-        | Source::Person => "What this was about is gone",
+pub fn obsolete_comment(task: &Task) -> String {
+    let what = match (&task.source, task.more.is_empty()) {
+        (Source::Todo, true) => "The comment is gone from the code",
+        (Source::Todo, false) => "The comments are gone from the code",
+        (Source::Ci, _) => "The check is no longer red",
+        (Source::SecurityAlert, true) => "The alert is no longer open",
+        (Source::SecurityAlert, false) => "The alerts are no longer open",
+        (
+            Source::StaleIssue
+            | Source::IssueLabel
+            | Source::Dependency
+            | Source::Hotspot
+            | Source::Sarif(_)
+            | Source::Person,
+            _,
+        ) => "What this was about is gone",
     };
     format!("{what}, so there is nothing left to do here.\n")
 }

@@ -93,6 +93,46 @@ async fn a_bad_alert_is_proposed_until_it_is_settled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_alerts_about_one_package_are_one_proposal_that_shrinks_and_closes() {
+    let mut t = without_todo().await;
+    t.set(|settings| settings.sources.security_alert.enabled = true).await;
+    for (severity, package, what, path) in [
+        ("high", "lodash", "Lodash pollutes", "package.json"),
+        ("critical", "lodash", "Lodash runs anything", "web/package.json"),
+        ("high", "react", "React leaks", "package.json"),
+        ("high", "lodash", "Lodash hangs", "package.json"),
+    ] {
+        t.github.alert("me/app", AlertKind::Dependabot, severity, package, what, path);
+    }
+    t.settle().await;
+    let issue = |title: &str| t.github.issues().into_iter().find(|issue| issue.title.starts_with(title)).unwrap();
+    let (lodash, react) = (issue("lodash: "), issue("react: React leaks"));
+    assert_eq!((t.github.issues().len(), lodash.title.ends_with(" (and 2 more)")), (2, true), "{lodash:?}");
+    let body = lodash.body.unwrap();
+    for (what, number) in [("pollutes", 1), ("runs anything", 2), ("hangs", 4)] {
+        assert!(body.contains(what) && body.contains(&format!("/security/dependabot/{number}\n")), "{body}");
+    }
+    assert_eq!(t.tasks().await[0].kind, "dependabot critical", "it is worth what its worst is");
+
+    // What is raised later is not put under what people were shown, and a no to that holds.
+    t.clock.advance(TEN_MINUTES);
+    t.github.comment(react.number, "maintainer", "/ccm reject");
+    t.github.settle_alert("me/app", AlertKind::Dependabot, 2);
+    t.github.alert("me/app", AlertKind::Dependabot, "high", "react", "React crashes", "package.json");
+    t.later(Duration::from_secs(86_400)).await;
+    let body = t.github.issue(lodash.number).body.unwrap();
+    assert!(body.contains("pollutes") && body.contains("hangs") && !body.contains("runs anything"), "{body}");
+    assert_eq!(t.github.issues().iter().filter(|issue| issue.open).count(), 2, "lodash, and the new one of react");
+
+    t.github.settle_alert("me/app", AlertKind::Dependabot, 1);
+    t.github.settle_alert("me/app", AlertKind::Dependabot, 4);
+    t.later(Duration::from_secs(86_400)).await;
+    let lodash = t.github.issue(lodash.number);
+    assert!(!lodash.open && lodash.comments[0].body.contains("The alerts are no longer open"), "{lodash:?}");
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_secret_of_an_alert_is_told_anywhere() {
     let mut t = without_todo().await;
     t.set(|settings| settings.sources.security_alert.enabled = true).await;

@@ -72,9 +72,17 @@ struct Named {
 }
 
 #[derive(Debug, Default, Deserialize)]
+struct Package {
+    #[serde(default, deserialize_with = "lenient")]
+    ecosystem: String,
+    #[serde(default, deserialize_with = "lenient")]
+    name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
 struct Dependency {
     #[serde(default, deserialize_with = "lenient")]
-    package: Named,
+    package: Package,
     #[serde(default, deserialize_with = "lenient")]
     manifest_path: String,
 }
@@ -260,6 +268,7 @@ fn alert(kind: AlertKind, shown: Shown) -> Alert {
         number: shown.number,
         url: shown.html_url,
         severity,
+        package: package(&shown.dependency.package),
         title: cut(&title.split_whitespace().collect::<Vec<_>>().join(" "), TITLE),
         text: cut(&masked(&text), TEXT),
         path: location.path.clone(),
@@ -267,6 +276,12 @@ fn alert(kind: AlertKind, shown: Shown) -> Alert {
         end_line: location.end_line.max(location.start_line),
         opened_at: time(shown.created_at.as_deref()),
     }
+}
+
+/// The ecosystem and the name of a package; empty where one of them is not told.
+fn package(Package { ecosystem, name }: &Package) -> String {
+    let named = !ecosystem.is_empty() && !name.is_empty();
+    if named { format!("{ecosystem} {name}").chars().take(TITLE).collect() } else { String::new() }
 }
 
 type Parts = (Severity, String, String, Location);

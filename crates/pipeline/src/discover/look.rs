@@ -30,6 +30,9 @@ use crate::{Context, rank};
 
 /// The largest configuration or manifest file that is read, in bytes.
 const SMALL_FILE: u64 = 1 << 20;
+/// The most characters of a finding's text where several findings make one proposal: with as many as may be, what people
+/// are shown, and how they decide, still fits into an issue of 60,000.
+const TEXT_IN_A_GROUP: usize = 2_500;
 /// Where it is kept what was asked last.
 const SPACE: &str = "looks";
 
@@ -158,7 +161,8 @@ async fn ask(mut look: Look<'_>, rules: &Rules, told: bool, asked: &mut BTreeMap
     for ((source, name, of), kept) in due.into_iter().zip(kept) {
         look.kept = kept;
         match source.findings(&look).await {
-            Ok(findings) => {
+            Ok(mut findings) => {
+                findings.iter_mut().for_each(shorten);
                 found += findings.len() as u64;
                 record(ctx, look.repository, &source.name(), findings).await?;
                 asked.insert(name, Asked { of, at: now });
@@ -183,6 +187,15 @@ async fn ask(mut look: Look<'_>, rules: &Rules, told: bool, asked: &mut BTreeMap
         tell(ctx, look.repository, EventKind::Scanned { findings: found }).await?;
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Bounds the text of a finding that may be one of several.
+fn shorten(finding: &mut Finding) {
+    if finding.group.is_some()
+        && let Some((end, _)) = finding.text.char_indices().nth(TEXT_IN_A_GROUP)
+    {
+        finding.text.truncate(end);
+    }
 }
 
 /// A repository's own policy that is not valid; holds the finished sentence that says where.

@@ -1,7 +1,8 @@
 //! The source `security-alert`: open alerts of Dependabot, code scanning and secret scanning, as bad as
 //! `[sources.security-alert]` asks for or worse.
 //!
-//! A kind that cannot be read any more ends nothing: what is known of it stays.
+//! Alerts about one package are one piece of work, in however many manifests it is required: one update mends them. A kind
+//! that cannot be read any more ends nothing: what is known of it stays.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -51,7 +52,7 @@ impl Source for SecurityAlert {
             let known = tasks.into_iter().filter(|task| task.source == self.name() && !task.state.is_final());
             let of_unread =
                 |finding: &Finding| alerts.unread.iter().any(|kind| finding.kind.starts_with(kind.as_str()));
-            found.extend(known.filter_map(|task| task.finding).filter(of_unread));
+            found.extend(known.flat_map(|task| task.members().cloned().collect::<Vec<_>>()).filter(of_unread));
         }
         Ok(found)
     }
@@ -82,6 +83,6 @@ fn finding(look: &Look<'_>, alert: &Alert) -> Finding {
         issue: None,
         url: alert.url.clone(),
         interest: 0,
-        group: None,
+        group: (!alert.package.is_empty()).then(|| alert.package.clone()),
     }
 }

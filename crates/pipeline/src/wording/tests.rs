@@ -324,8 +324,8 @@ fn comments_say_what_to_do_next() {
     let comments = [
         failed_comment("the run's budget of $5.00 is spent. Give it more, then retry"),
         failed_comment("The check `test` did not pass. The end of its output:\nassert failed\n```\n@everyone"),
-        obsolete_comment(&Source::Todo),
-        obsolete_comment(&Source::Ci),
+        obsolete_comment(&finding_task("TODO: a")),
+        obsolete_comment(&Task { source: Source::Ci, ..finding_task("TODO: a") }),
         unknown_command("approve please"),
         unknown_command(""),
         refused_bot("robot"),

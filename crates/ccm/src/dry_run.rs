@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use backlog::names::{RepoName, TaskId};
+use backlog::task::{IssueLink, Task};
 use forge::Forge;
 use forge::read_only::ReadOnly;
 use pipeline::Context;
@@ -16,6 +18,9 @@ use serde_json::{Value, json};
 use crate::cli::Common;
 use crate::config;
 use crate::{DONE, output, progress, wire};
+
+/// The most lines of one list for people.
+const LINES: usize = 50;
 
 /// Looks at everything once and prints what would be proposed.
 ///
@@ -35,6 +40,11 @@ pub async fn dry_run(common: &Common, paths: &[PathBuf]) -> Result<u8> {
     // A running service would spend the same limits without knowing of this run.
     let _lock = wire::lock(&data)?;
     wire::copy_store(common, &config, &folder.path().join("ccm.db")).await?;
+    // What proves which issues are ours, also where the database is a new one.
+    let key = data.join("marker.key");
+    if key.exists() {
+        std::fs::copy(&key, folder.path().join("marker.key")).context("cannot copy the data folder's marker.key")?;
+    }
     config.server.database = None;
     let aside = Common { data_dir: Some(folder.path().to_owned()), ..common.clone() };
     let mut ctx = wire::context(&aside, &config, locals).await?;
@@ -54,6 +64,7 @@ pub async fn dry_run(common: &Common, paths: &[PathBuf]) -> Result<u8> {
     let _ = shown.await;
     let asked = Asked {
         requests: metrics.total("ccm_github_requests_total"),
+        calls: metrics.total("ccm_git_calls_total"),
         refused: hosts.iter().map(|host| host.refused()).sum(),
     };
     print(common, &ctx, &done?, &asked)
@@ -61,66 +72,137 @@ pub async fn dry_run(common: &Common, paths: &[PathBuf]) -> Result<u8> {
 
 /// What the code hosts were asked for.
 struct Asked {
-    /// Requests to GitHub.
+    /// Requests to GitHub's interface.
     requests: u64,
+    /// Calls over git.
+    calls: u64,
     /// Changes that were refused here, before they were sent.
     refused: u64,
 }
 
+/// What all proposals together are likely to cost.
+struct Money {
+    /// In micro-USD, for those that there is experience with.
+    expected: u64,
+    /// How many these are.
+    known: usize,
+    /// What none of them goes beyond, in micro-USD.
+    most: u64,
+}
+
 fn print(common: &Common, ctx: &Context, done: &Rehearsal, asked: &Asked) -> Result<u8> {
     let (expected, known) = done.expected_cost();
-    let most =
-        done.proposals.len() as u64 * ctx.settings().agents.get("default").map_or(0, |agent| agent.task_micro_usd());
+    let each = ctx.settings().agents.get("default").map_or(0, |agent| agent.task_micro_usd());
+    let money = Money { expected, known, most: (done.proposals.len() as u64).saturating_mul(each) };
     if common.json {
-        return output::json(&as_json(done, asked, expected, known, most));
+        return output::json(&as_json(done, asked, &money));
     }
-    let rows = done.proposals.iter().map(|task| {
+    if !done.proposals.is_empty() {
+        output::line(&output::table(&["REPOSITORY", "POINTS", "COST", "MERGED", "TITLE"], rows(done)));
+        output::line("");
+    }
+    section("Nothing (more) is proposed in", done.held.iter().map(|(name, why)| format!("{name}: {why}")));
+    section("Open already, and left as it is", done.open.iter().map(named));
+    section("Said no to before, and never proposed again", done.closed.iter().map(named));
+    let all = || done.open.iter().map(|(task, _)| task).chain(&done.proposals);
+    let alike = done.duplicates.iter().filter_map(|same| {
+        let tasks: Vec<&Task> = same.iter().filter_map(|id| all().find(|task| task.id == *id)).collect();
+        let places: Vec<&str> = tasks.iter().map(|task| task.repository.as_str()).collect();
+        Some(format!("{}: {}", title(tasks.first()?), places.join(", ")))
+    });
+    section("The same in several repositories", alike);
+    totals(done, asked, &money);
+    Ok(DONE)
+}
+
+fn rows(done: &Rehearsal) -> Vec<Vec<String>> {
+    let row = |task: &Task| {
         let likely = done.expectations.about(&task.source, &task.kind);
         vec![
             task.repository.to_string(),
             task.score.points.to_string(),
             likely.map_or("–".to_owned(), |of| usd(of.cost_micro_usd)),
             likely.map_or("–".to_owned(), |of| format!("{} of {}", of.merged, of.tasks)),
-            pipeline::wording::proposal(task).0.chars().take(80).collect(),
+            title(task),
         ]
-    });
-    if !done.proposals.is_empty() {
-        output::line(&output::table(&["REPOSITORY", "POINTS", "COST", "MERGED", "TITLE"], rows.collect()));
-        output::line("");
-    }
-    for (repository, why) in &done.held {
-        output::line(&format!("{repository}: {why}"));
-    }
-    let alike: usize = done.duplicates.iter().map(Vec::len).sum();
-    output::line(&format!("Repositories looked at: {}", done.looked_at));
-    output::line(&format!("Proposals: {}; of these say the same as another one: {alike}", done.proposals.len()));
-    output::line(&format!("Requests to GitHub: {}; changes refused: {}", asked.requests, asked.refused));
-    if known > 0 {
-        output::line(&format!("Expected cost of the {known} that there is experience with: {}", usd(expected)));
-    }
-    output::line(&format!("All together may cost at most {}.", usd(most)));
-    Ok(DONE)
+    };
+    done.proposals.iter().map(row).collect()
 }
 
-fn as_json(done: &Rehearsal, asked: &Asked, expected: u64, known: usize, most: u64) -> Value {
+fn totals(done: &Rehearsal, asked: &Asked, money: &Money) {
+    // Each that is not the first of its kind.
+    let is_new = |id: &&TaskId| done.proposals.iter().any(|task| task.id == **id);
+    let alike: usize = done.duplicates.iter().map(|same| same.iter().skip(1).filter(is_new).count()).sum();
+    let total = |what: &str, how_many: String| output::line(&format!("{what:<24} {how_many}"));
+    total("Repositories looked at", format!("{} of {}", done.looked_at, done.repositories));
+    total("New proposals", format!("{}, {alike} of them a duplicate of another one", done.proposals.len()));
+    total("Open already", done.open.len().to_string());
+    total("Said no to before", done.closed.len().to_string());
+    total("Requests", format!("{} to GitHub's interface, {} calls over git", asked.requests, asked.calls));
+    let expected = match (money.known, done.proposals.len()) {
+        (0, _) => "not known before five tasks of a kind were worked".to_owned(),
+        (known, all) => {
+            format!("{}, for {known} of {all}; the others are of kinds without experience", usd(money.expected))
+        }
+    };
+    total("Expected cost", expected);
+    total("At most", format!("{}, if all are approved", usd(money.most)));
+    match asked.refused {
+        0 => output::line("Nothing was written."),
+        refused => output::line(&format!("Nothing was written: {refused} changes were refused before they were sent.")),
+    }
+}
+
+fn title(task: &Task) -> String {
+    pipeline::wording::one_line(&pipeline::wording::proposal(task).0, 80)
+}
+
+fn named((task, link): &(Task, Option<IssueLink>)) -> String {
+    let place = link.as_ref().map_or(String::new(), |link| format!(" ({})", link.url));
+    format!("{}: {}{place}", task.repository, title(task))
+}
+
+/// A few lines under a heading; nothing when there are none.
+fn section(heading: &str, lines: impl Iterator<Item = String>) {
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        return;
+    }
+    output::line(&format!("{heading}:"));
+    lines.iter().take(LINES).for_each(|line| output::line(&format!("  {line}")));
+    if lines.len() > LINES {
+        output::line(&format!("  and {} more; --json lists all", lines.len() - LINES));
+    }
+    output::line("");
+}
+
+fn as_json(done: &Rehearsal, asked: &Asked, money: &Money) -> Value {
     let dollars = |micro: u64| micro as f64 / 1_000_000.0;
-    let proposal = |task: &backlog::task::Task| {
+    let proposal = |task: &Task| {
         json!({
             "id": task.id, "repository": task.repository, "source": task.source, "kind": task.kind, "title": task.title,
             "findings": task.members().count(), "points": task.score.points, "reasons": task.score.reasons,
             "expected": done.expectations.about(&task.source, &task.kind),
         })
     };
-    let held = |(name, why): &(backlog::names::RepoName, String)| json!({ "repository": name, "why": why });
+    let known = |(task, link): &(Task, Option<IssueLink>)| {
+        let url = link.as_ref().map(|link| &link.url);
+        json!({ "id": task.id, "repository": task.repository, "title": task.title, "issue": url })
+    };
+    let held = |(name, why): &(RepoName, String)| json!({ "repository": name, "why": why });
     json!({
         "proposals": done.proposals.iter().map(proposal).collect::<Vec<_>>(),
         "duplicates": done.duplicates,
-        "repositories": done.looked_at,
+        "open": done.open.iter().map(known).collect::<Vec<_>>(),
+        "closed": done.closed.iter().map(known).collect::<Vec<_>>(),
+        "repositories": done.repositories,
+        "looked_at": done.looked_at,
         "held": done.held.iter().map(held).collect::<Vec<_>>(),
         "requests": asked.requests,
+        "git_calls": asked.calls,
         "refused_writes": asked.refused,
-        "expected_usd": dollars(expected),
-        "expected_for": known,
-        "at_most_usd": dollars(most),
+        "expected_usd": dollars(money.expected),
+        "expected_for": money.known,
+        "at_most_usd": dollars(money.most),
     })
 }

@@ -282,6 +282,10 @@ impl Forge for GitHub {
         self.ensure_issue_of(draft).await
     }
 
+    async fn proposals(&self, repository: &RepoName) -> Result<Vec<(TaskId, IssueView)>, ForgeError> {
+        self.proposals_of(repository).await
+    }
+
     async fn changed_issues(&self, repository: &RepoName, since: Timestamp) -> Result<Vec<IssueView>, ForgeError> {
         self.changed_issues_of(repository, since).await
     }

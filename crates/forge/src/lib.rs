@@ -368,6 +368,11 @@ pub trait Forge: Send + Sync + 'static {
 
     /// Finds the task's issue by its marker or creates it. A closed one is found too.
     async fn ensure_issue(&self, draft: &IssueDraft) -> Result<IssueView, ForgeError>;
+    /// The issues with our marker in a repository, closed ones too, newest first, each with its task: what was proposed
+    /// there, whatever is remembered of it.
+    async fn proposals(&self, _repository: &RepoName) -> Result<Vec<(TaskId, IssueView)>, ForgeError> {
+        Ok(Vec::new())
+    }
     /// The issues of a repository that changed at or after `since`, oldest change first.
     async fn changed_issues(&self, repository: &RepoName, since: Timestamp) -> Result<Vec<IssueView>, ForgeError>;
     /// The open issues of a repository, oldest first, the thousand oldest at most; only those that carry one of `labels`

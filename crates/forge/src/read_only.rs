@@ -96,6 +96,10 @@ impl Forge for ReadOnly {
         self.refuse("an issue")
     }
 
+    async fn proposals(&self, repository: &RepoName) -> Result<Vec<(TaskId, IssueView)>, ForgeError> {
+        self.inner.proposals(repository).await
+    }
+
     async fn changed_issues(&self, repository: &RepoName, since: Timestamp) -> Result<Vec<IssueView>, ForgeError> {
         self.inner.changed_issues(repository, since).await
     }

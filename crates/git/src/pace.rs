@@ -67,6 +67,16 @@ pub(crate) enum Kind {
     Push,
 }
 
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Fetch => "fetch",
+            Self::Push => "push",
+        }
+    }
+}
+
 /// Leave for one call.
 pub(crate) struct Turn {
     host: Option<Arc<Host>>,
@@ -83,7 +93,10 @@ impl Pace {
         loop {
             let slot = Arc::clone(&host.turns).acquire_owned().await.expect("the turns are never closed");
             match host.start(&remote.url, kind, Instant::now())? {
-                None => return Ok(Turn { host: Some(host), _slot: Some(slot) }),
+                None => {
+                    metrics::counter!("ccm_git_calls_total", "kind" => kind.as_str()).increment(1);
+                    return Ok(Turn { host: Some(host), _slot: Some(slot) });
+                }
                 Some(later) => {
                     // A call that waits for its repository holds up no other.
                     drop(slot);

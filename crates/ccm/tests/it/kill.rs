@@ -1,40 +1,11 @@
 //! `kill -9` of the real service in the middle of a run or of a write, then a restart.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use backlog::time::{Clock, Timestamp};
 use testkit::github::{FakeGitHub, Fault, Permission};
-use tokio::process::{Child, Command};
 
-/// The longest any step may take; the client paces its writes in real time here.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-struct RealClock;
-
-impl Clock for RealClock {
-    #[expect(clippy::disallowed_methods, reason = "the service under test runs in a process of its own, in real time")]
-    fn now(&self) -> Timestamp {
-        Timestamp(jiff::Timestamp::now().as_millisecond())
-    }
-}
-
-fn serve(dir: &Path, token: &str) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ccm"));
-    command.args(["--data-dir", "data", "serve"]).current_dir(dir).env_clear();
-    command.env("PATH", std::env::var("PATH").unwrap()).env("HOME", dir).env("GITHUB_TOKEN", token);
-    command.stderr(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap()
-}
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let began = Instant::now();
-    while !holds().await {
-        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
+use crate::real::{PATIENCE, RealClock, serve, until};
 
 /// The service's configuration for a GitHub at this address.
 fn configure(dir: &Path, api_url: &str) {

@@ -54,6 +54,17 @@ impl Sleep for ClockSleep {
     }
 }
 
+/// The requests that changed something on the code host, pushes included: method and route.
+pub fn writes(github: &FakeGitHub) -> Vec<String> {
+    let is_write = |request: &&Request| match request.kind {
+        Kind::Read | Kind::Query | Kind::Search | Kind::CodeSearch | Kind::Mint => false,
+        Kind::Write | Kind::Content | Kind::Mutation | Kind::ContentMutation => true,
+        Kind::Git => request.path.contains("git-receive-pack"),
+    };
+    let requests = github.requests();
+    requests.iter().filter(is_write).map(|request| format!("{} {}", request.method, request.path)).collect()
+}
+
 /// The whole service around a fake GitHub.
 pub struct Story {
     pub github: FakeGitHub,
@@ -232,15 +243,9 @@ impl Story {
         self.github.requests().iter().filter(is_content).count()
     }
 
-    /// The requests that changed something on the code host, pushes included: method and route.
+    /// See [`writes`].
     pub fn writes(&self) -> Vec<String> {
-        let is_write = |request: &&Request| match request.kind {
-            Kind::Read | Kind::Query | Kind::Search | Kind::CodeSearch | Kind::Mint => false,
-            Kind::Write | Kind::Content | Kind::Mutation | Kind::ContentMutation => true,
-            Kind::Git => request.path.contains("git-receive-pack"),
-        };
-        let requests = self.github.requests();
-        requests.iter().filter(is_write).map(|request| format!("{} {}", request.method, request.path)).collect()
+        writes(&self.github)
     }
 
     /// The only task.

@@ -386,16 +386,8 @@ impl GitHub {
             Depth::Deep => DEEP_PAGES,
             Depth::Close => return self.seek_unlisted_issue(intent).await,
         };
-        let login = &self.us().await?.login;
-        let query = [
-            ("creator", login.as_str()),
-            ("state", "all"),
-            ("sort", "created"),
-            ("direction", "desc"),
-            ("per_page", "100"),
-        ];
         let client = self.client_of(&intent.repository).await?;
-        let mut url = self.issues_url(&intent.repository, &query);
+        let mut url = self.own_issues_url(&intent.repository).await?;
         for _ in 0..pages {
             let (page, answer): (Vec<model::Issue>, _) = client.get_page(&url).await?;
             for issue in page {
@@ -409,6 +401,32 @@ impl GitHub {
             }
         }
         Ok(None)
+    }
+
+    /// The list of what our account opened, newest first.
+    async fn own_issues_url(&self, repository: &RepoName) -> Result<Url, ForgeError> {
+        let login = &self.us().await?.login;
+        let query = [
+            ("creator", login.as_str()),
+            ("state", "all"),
+            ("sort", "created"),
+            ("direction", "desc"),
+            ("per_page", "100"),
+        ];
+        Ok(self.issues_url(repository, &query))
+    }
+
+    /// See [`crate::Forge::proposals`].
+    pub(super) async fn proposals_of(&self, repository: &RepoName) -> Result<Vec<(TaskId, IssueView)>, ForgeError> {
+        let url = self.own_issues_url(repository).await?;
+        let listed: Vec<model::Issue> = self.client_of(repository).await?.pages(url, DEEP_PAGES).await?;
+        let us = self.us().await?;
+        let proposed = listed.iter().filter(|issue| issue.pull_request.is_none() && us.is(&issue.user));
+        let with_task = |issue: &model::Issue| {
+            let mark = marker::find(self.key(), &issue.body).filter(|mark| mark.kind == IntentKind::Issue)?;
+            Some((mark.task, self.issue_view(repository, issue)))
+        };
+        Ok(proposed.filter_map(with_task).collect())
     }
 
     async fn seek_unlisted_issue(&self, intent: &WriteIntent) -> Result<Option<Receipt>, ForgeError> {

@@ -30,6 +30,20 @@ async fn f49_a_long_draft_is_accepted() {
 }
 
 #[tokio::test]
+async fn what_was_proposed_is_known_by_marker_and_author_closed_or_not() {
+    let world = World::new().await;
+    let issue = world.github().ensure_issue(&draft()).await.unwrap();
+    world.fake.open_issue("outsider", "Copied", world.fake.issue(1).body.as_deref().unwrap());
+    world.fake.open_issue("ccm-user", "By hand", "No marker");
+    let found = world.github().proposals(&app()).await.unwrap();
+    assert_eq!(found.iter().map(|(of, view)| (of, view.open)).collect::<Vec<_>>(), [(&task(), true)]);
+    assert_eq!((&found[0].1.link, &found[0].1.body), (&issue.link, &draft().body));
+    world.fake.close(1, "ccm-user");
+    assert!(!world.github().proposals(&app()).await.unwrap()[0].1.open);
+    world.fair();
+}
+
+#[tokio::test]
 async fn an_update_changes_only_what_differs() {
     let world = World::new().await;
     let github = world.github();

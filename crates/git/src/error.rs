@@ -113,6 +113,14 @@ pub enum GitError {
         /// The bound with its unit: "200000 files".
         limit: String,
     },
+    /// Objects of a repository cannot be read, or are missing though others need them.
+    #[error("`{}` holds something that cannot be read ({what}); run `git fsck` there, or remove it and fetch again", folder.display())]
+    Damaged {
+        /// The folder of the objects.
+        folder: PathBuf,
+        /// Which one, and why.
+        what: String,
+    },
     /// The work tree holds a repository of its own, which would be committed as a link to nowhere.
     #[error("`{path}` is a git repository inside the checkout; remove its `.git` or the folder")]
     NestedRepository {

@@ -15,6 +15,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::error::GitError;
 use crate::glance::FETCH_BYTES;
+use crate::objects::Objects;
 use crate::process::{Call, Git, Writing};
 use crate::remote::Remote;
 use crate::remove::{io_error, remove_stale_locks};
@@ -159,7 +160,8 @@ impl Mirror {
 
     /// Whether the mirror has `commit`.
     pub async fn contains(&self, commit: &CommitId) -> Result<bool, GitError> {
-        Ok(self.resolve(&format!("{commit}^{{commit}}")).await?.is_some())
+        let commit = commit.clone();
+        self.with_objects(move |objects| objects.has_commit(&commit)).await
     }
 
     /// Whether `ancestor` is `commit` or one of its ancestors. Error: [`GitError::UnknownCommit`].
@@ -196,6 +198,14 @@ impl Mirror {
         let call = self.call(["gc", "--quiet", "--prune=30.days.ago"]).config("gc.autoDetach", "false");
         call.bulk().ok().await?;
         Ok(())
+    }
+
+    /// Runs `work` on the objects that are here, on a blocking thread.
+    pub(crate) async fn with_objects<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Objects) -> Result<T, GitError> + Send + 'static,
+    ) -> Result<T, GitError> {
+        self.git.with_objects(&self.objects_dir(), work).await
     }
 
     /// Waits until nobody else writes, and removes the lock files of a git that was killed while it wrote.

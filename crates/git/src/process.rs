@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{GitError, classify};
 use crate::ls_refs::Web;
+use crate::objects::AT_ONCE;
 use crate::pace::{Kind, Pace};
 use crate::remote::Remote;
 
@@ -89,6 +90,7 @@ struct Inner {
     deadlines: Deadlines,
     inherited: Vec<(OsString, OsString)>,
     processes: Semaphore,
+    reading: Arc<Semaphore>,
     mirrors: Mutex<HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>,
     web: Web,
     pace: Pace,
@@ -125,6 +127,7 @@ impl Git {
             deadlines,
             inherited,
             processes,
+            reading: Arc::new(Semaphore::new(AT_ONCE)),
             mirrors: Mutex::default(),
             web: Web::default(),
             pace: Pace::default(),
@@ -140,6 +143,15 @@ impl Git {
             (Some(major), Some(minor)) if GitVersion { major, minor } >= OLDEST_GIT => Ok(GitVersion { major, minor }),
             _ => Err(GitError::TooOld { found }),
         }
+    }
+
+    /// The turns of reading objects in this process.
+    pub(crate) fn reading(&self) -> Arc<Semaphore> {
+        self.0.reading.clone()
+    }
+
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        self.0.deadlines
     }
 
     /// The pace at the hosts.

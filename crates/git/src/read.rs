@@ -20,15 +20,12 @@ pub const MAX_FILES: usize = 200_000;
 /// The most bytes of diff text.
 pub const MAX_DIFF_BYTES: usize = 512 * 1024;
 
-/// Mode of a submodule's entry, a link to a commit elsewhere.
-const GITLINK: &str = "160000";
-
 /// The files of one commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     /// In the order of git, at most [`MAX_FILES`]; without submodules.
     pub files: Vec<TreeFile>,
-    /// There are more files than that.
+    /// There are more files than that, or some whose paths are too long.
     pub truncated: bool,
 }
 
@@ -101,53 +98,18 @@ pub struct DiffFile {
 }
 
 impl Mirror {
-    /// All files of `commit` with their sizes. Error: [`GitError::UnknownCommit`].
+    /// All files of `commit`, with their sizes if all objects are here. Errors: [`GitError::UnknownCommit`],
+    /// [`GitError::Damaged`].
     pub async fn files(&self, commit: &CommitId) -> Result<Tree, GitError> {
-        let mut tree = Tree { files: Vec::new(), truncated: false };
-        let sizes = match self.extent {
-            Extent::Whole => Some("-l"),
-            // git would look for every missing blob twice.
-            Extent::Partial => None,
-        };
-        let args = ["ls-tree", "-r", "-z", "--full-tree"].into_iter().chain(sizes);
-        let call = self.call(args).arg(commit.as_str()).bulk();
-        call.records(&mut |record| {
-            if let Some(file) = tree_file(record) {
-                if tree.files.len() == MAX_FILES {
-                    tree.truncated = true;
-                    return ControlFlow::Break(());
-                }
-                tree.files.push(file);
-            }
-            ControlFlow::Continue(())
-        })
-        .await?;
-        Ok(tree)
+        let (commit, sizes) = (commit.clone(), self.extent == Extent::Whole);
+        self.with_objects(move |objects| objects.files(&commit, sizes)).await
     }
 
     /// The files that differ between two commits, without submodules. Errors: [`GitError::UnknownCommit`] when either
-    /// is not here, [`GitError::TooLarge`] beyond [`MAX_FILES`]: then list the files instead.
+    /// is not here, [`GitError::TooLarge`] beyond [`MAX_FILES`]: then list the files instead, [`GitError::Damaged`].
     pub async fn changed(&self, from: &CommitId, to: &CommitId) -> Result<Vec<Change>, GitError> {
-        let args = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--ignore-submodules=none"];
-        let call = self.call(args).arg(from.as_str()).arg(to.as_str()).bulk();
-        let mut changes = Vec::new();
-        let mut entry: Option<(Option<String>, ChangeStatus)> = None;
-        let mut seen = 0;
-        call.records(&mut |record| {
-            let text = String::from_utf8_lossy(record);
-            if let Some(header) = text.strip_prefix(':').filter(|_| seen % 2 == 0) {
-                entry = change(header);
-            } else if let Some((oid, status)) = entry.take() {
-                changes.push(Change { path: text.into_owned(), oid, status });
-            }
-            seen += 1;
-            if changes.len() > MAX_FILES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .await?;
-        if changes.len() > MAX_FILES {
-            return Err(GitError::TooLarge { what: "the change", limit: format!("{MAX_FILES} files") });
-        }
-        Ok(changes)
+        let (from, to) = (from.clone(), to.clone());
+        self.with_objects(move |objects| objects.changed(&from, &to)).await
     }
 
     /// How often each file was changed in the last `commits` commits before and with `commit`, merges left out; by path,
@@ -246,34 +208,6 @@ fn diff_file(record: &str) -> Option<DiffFile> {
     let (added, removed, path) = (parts.next()?, parts.next()?, parts.next()?);
     let count = |text: &str| text.parse().unwrap_or(0);
     Some(DiffFile { path: path.to_owned(), added: count(added), removed: count(removed), binary: added == "-" })
-}
-
-/// Reads `<mode> SP <type> SP <oid> [SP <size>] TAB <path>`; `None` for submodules.
-fn tree_file(record: &[u8]) -> Option<TreeFile> {
-    let tab = record.iter().position(|byte| *byte == b'\t')?;
-    let header = std::str::from_utf8(&record[..tab]).ok()?;
-    let mut fields = header.split_ascii_whitespace();
-    let (mode, kind, oid) = (fields.next()?, fields.next()?, fields.next()?);
-    (kind == "blob").then_some(())?;
-    Some(TreeFile {
-        path: String::from_utf8_lossy(&record[tab + 1..]).into_owned(),
-        oid: oid.to_owned(),
-        size: fields.next().map_or(Some(0), |size| size.parse().ok())?,
-        mode: u32::from_str_radix(mode, 8).ok()?,
-    })
-}
-
-/// Reads `<old mode> <new mode> <old oid> <new oid> <status>`. A submodule counts as nothing on either side.
-fn change(header: &str) -> Option<(Option<String>, ChangeStatus)> {
-    let mut fields = header.split(' ');
-    let (old_mode, new_mode, _, new_oid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    let is_file = |mode: &str| mode != "000000" && mode != GITLINK;
-    match (is_file(old_mode), is_file(new_mode)) {
-        (false, false) => None,
-        (false, true) => Some((Some(new_oid.to_owned()), ChangeStatus::Added)),
-        (true, true) => Some((Some(new_oid.to_owned()), ChangeStatus::Modified)),
-        (true, false) => Some((None, ChangeStatus::Deleted)),
-    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::fs;
 use backlog::names::CommitId;
 use backlog::time::Timestamp;
 
-use super::{Blob, ChangeStatus, MAX_DIFF_BYTES, MAX_FILES};
+use super::{Blob, ChangeStatus, MAX_DIFF_BYTES};
 use crate::testing::{World, write};
-use crate::{Author, DiffFile, Git, GitError, Mirror};
+use crate::{Author, DiffFile, GitError, Mirror};
 
 async fn blobs(mirror: &Mirror, oids: &[String], max: u64) -> BTreeMap<usize, Blob> {
     let mut found = BTreeMap::new();
@@ -150,24 +150,6 @@ async fn a_diff_counts_every_file_and_bounds_its_text() {
     assert_eq!(diff.files, [file("big", 100_000, 0, false), file("z", 1, 0, false)]);
     let none = mirror.diff(&small, &small).await.unwrap();
     assert!(none.text.is_empty() && none.files.is_empty());
-}
-
-#[tokio::test]
-async fn listings_end_at_their_bound() {
-    let world = World::new().await;
-    let oid = "c".repeat(40);
-    let body = format!(
-        "case \"$1\" in init) exec git \"$@\";; ls-tree) record='100644 blob {oid} 1\tpath';; \
-         *) record=':000000 100644 {oid} {oid} A@path';; esac\n\
-         yes \"$record\" | head -n {} | tr '\\n@' '\\0\\0'",
-        MAX_FILES + 1
-    );
-    let mirror = world.mirror_with(&Git::new(world.script("many-files", &body).await)).await;
-    let commit: CommitId = oid.parse().unwrap();
-    let tree = mirror.files(&commit).await.unwrap();
-    assert!(tree.files.len() == MAX_FILES && tree.truncated);
-    let changed = mirror.changed(&commit, &commit).await;
-    assert!(matches!(changed, Err(GitError::TooLarge { .. })), "{:?}", changed.map(|c| c.len()));
 }
 
 #[tokio::test]

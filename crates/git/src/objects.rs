@@ -34,7 +34,7 @@ mod trees;
 /// How objects are named; repositories with other names are not supported.
 const HASH: gix_hash::Kind = gix_hash::Kind::Sha1;
 /// The most bytes that one object, or another one that it is packed as a difference of, takes in memory.
-pub(crate) const MOST_MEMORY: usize = 256 << 20;
+pub(crate) const MOST_MEMORY: usize = 64 << 20;
 /// How many views are read at once through one [`Git`].
 pub(crate) const AT_ONCE: usize = 8;
 /// Bytes of unpacked objects that a view keeps because others are packed as differences of them.

@@ -13,7 +13,7 @@ use crate::error::GitError;
 use crate::read::{Change, ChangeStatus, MAX_FILES, Tree, TreeFile};
 
 /// The most trees that one answer is made of.
-const MAX_TREES: usize = 200_000;
+const MAX_TREES: usize = 100_000;
 /// The longest path in bytes; a longer one cannot be checked out anywhere.
 const MAX_PATH: usize = 4_096;
 /// The most bytes of all paths together.

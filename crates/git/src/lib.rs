@@ -32,6 +32,7 @@ mod pace;
 mod process;
 mod push;
 mod read;
+mod refs;
 mod remote;
 mod remove;
 #[cfg(test)]

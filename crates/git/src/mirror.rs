@@ -17,6 +17,7 @@ use crate::error::GitError;
 use crate::glance::FETCH_BYTES;
 use crate::objects::Objects;
 use crate::process::{Call, Git, Writing};
+use crate::refs;
 use crate::remote::Remote;
 use crate::remove::{io_error, remove_stale_locks};
 
@@ -113,15 +114,16 @@ impl Mirror {
             return Ok(Fetched { head: None, default_branch, moved: before.is_some() });
         };
         let tracked = format!("{TRACKED}{default_branch}");
-        if before.as_ref() != Some(&tip) || known.as_ref() != Some(&default_branch) {
-            if known.as_ref().is_some_and(|known| in_each_others_way(known, &default_branch)) {
-                self.forget_tracked(None).await?;
-            }
+        if known.as_ref() != Some(&default_branch) {
+            let keep = known.filter(|known| !in_each_others_way(known, &default_branch));
+            self.forget_tracked(keep.map(|known| format!("{TRACKED}{known}")).as_deref()).await?;
             self.fetch_ref(&default_branch, &tracked).await?;
             self.call(["symbolic-ref", "HEAD"]).arg(&tracked).ok().await?;
             self.forget_tracked(Some(&tracked)).await?;
+        } else if before.as_ref() != Some(&tip) {
+            self.fetch_ref(&default_branch, &tracked).await?;
         }
-        let head = self.head().await?;
+        let head = refs::commit(&self.dir, &tracked).await?;
         Ok(Fetched { moved: head != before, head, default_branch })
     }
 
@@ -134,21 +136,21 @@ impl Mirror {
             return Ok(None);
         }
         self.fetch_ref(branch, &into).await?;
-        self.resolve(&into).await
+        refs::commit(&self.dir, &into).await
     }
 
     /// The commit of the default branch at the last fetch; `None` before the first one or for an empty remote.
     pub async fn head(&self) -> Result<Option<CommitId>, GitError> {
         match self.default_branch().await? {
-            Some(branch) => self.resolve(&format!("{TRACKED}{branch}")).await,
+            Some(branch) => refs::commit(&self.dir, &format!("{TRACKED}{branch}")).await,
             None => Ok(None),
         }
     }
 
     /// The default branch at the last fetch that found one.
     pub async fn default_branch(&self) -> Result<Option<BranchName>, GitError> {
-        let name = self.call(["symbolic-ref", "HEAD"]).text().await?;
-        Ok(name.strip_prefix(TRACKED).and_then(|name| name.parse().ok()))
+        let name = refs::head(&self.dir).await?;
+        Ok(name.and_then(|name| name.strip_prefix(TRACKED)?.parse().ok()))
     }
 
     /// The commit of `branch` on the remote now; `None` when there is no such branch.
@@ -218,21 +220,6 @@ impl Mirror {
     /// `git <args>` in this repository.
     pub(crate) fn call<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Call {
         self.git.call(args).git_dir(&self.dir)
-    }
-
-    /// The commit that a revision names, if there is one.
-    pub(crate) async fn resolve(&self, revision: &str) -> Result<Option<CommitId>, GitError> {
-        let call = self.call(["rev-parse", "--verify", "--quiet", "--end-of-options", revision]);
-        let (bytes, ended) = call.output().await?;
-        let text = String::from_utf8_lossy(&bytes);
-        match ended.code {
-            Some(1) => Ok(None),
-            Some(0) => match text.trim().parse() {
-                Ok(commit) => Ok(Some(commit)),
-                Err(_) => Err(ended.garbled(&text)),
-            },
-            _ => Err(ended.into_error()),
-        }
     }
 
     /// Fetches one branch by its name: by a bare commit id, servers would negotiate nothing and send everything.

@@ -102,8 +102,10 @@ async fn a_second_round_builds_on_the_first() {
     assert_eq!(fs::read_to_string(dir.join("a")).unwrap(), "2\n");
     write(&dir, "a", "3\n");
     let second = again.commit(&bot(), "More", AT).await.unwrap().unwrap();
-    assert_eq!(work.mirror.resolve(&format!("{second}^")).await.unwrap(), Some(first));
-    assert_eq!(work.mirror.resolve("refs/ccm/ccm/fix").await.unwrap(), Some(second));
+    for (revision, commit) in [(format!("{second}^"), &first), ("refs/ccm/ccm/fix".to_owned(), &second)] {
+        let named = work.mirror.call(["rev-parse", &revision]).text().await.unwrap();
+        assert_eq!(named.trim(), commit.as_str());
+    }
 }
 
 #[tokio::test]

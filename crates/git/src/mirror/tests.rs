@@ -81,6 +81,24 @@ async fn a_renamed_default_branch_replaces_the_old_one() {
 }
 
 #[tokio::test]
+async fn what_was_tracked_before_is_in_nobodys_way() {
+    let world = World::new().await;
+    let first = world.upstream.commit(&[]).await;
+    let mirror = world.mirror().await;
+    mirror.fetch().await.unwrap();
+    world.upstream.run(&["branch", "--move", "trunk"]).await;
+    mirror.fetch().await.unwrap();
+    // As if it had died before it let go of the old one.
+    mirror.call(["update-ref", "refs/remotes/origin/main"]).arg(first.as_str()).ok().await.unwrap();
+    mirror.maintain().await.unwrap();
+    assert_eq!(mirror.head().await.unwrap(), Some(first.clone()), "packed");
+    world.upstream.run(&["branch", "--move", "main/next"]).await;
+    assert_eq!(mirror.fetch().await.unwrap().head, Some(first));
+    let refs = mirror.call(["for-each-ref", "--format=%(refname)"]).text().await.unwrap();
+    assert_eq!(refs, "refs/remotes/origin/main/next");
+}
+
+#[tokio::test]
 async fn a_detached_head_falls_back_to_the_known_branch() {
     let world = World::new().await;
     let first = world.upstream.commit(&[]).await;

@@ -16,7 +16,7 @@ pub(super) const INHERITED: &[&str] = &[
     "GIT_SSL_CAINFO",
 ];
 
-/// Speaks English, asks nobody, takes no template and no shortcut, and never fetches objects one at a time (git 2.45
+/// Speaks English, asks nobody, takes no template and no shortcut, makes repositories as this program reads them, and never fetches objects one at a time (git 2.45
 /// knows that variable; before, git fetches so only from a remote that the configuration calls a promisor, and here that
 /// is said only to the call that fetches).
 pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
@@ -29,6 +29,8 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_NO_REPLACE_OBJECTS", "1"),
     ("GIT_NO_LAZY_FETCH", "1"),
     ("GIT_TEMPLATE_DIR", ""),
+    ("GIT_DEFAULT_HASH", "sha1"),
+    ("GIT_DEFAULT_REF_FORMAT", "files"),
     ("GIT_PAGER", "cat"),
 ];
 

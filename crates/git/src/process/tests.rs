@@ -76,7 +76,7 @@ async fn the_machines_settings_reach_no_call() {
     let inherited = super::INHERITED;
     let names = git.call(["x"]).text().await.unwrap();
     let names: Vec<_> = names.lines().filter(|name| !inherited.contains(name) || *name == "PATH").collect();
-    insta::assert_snapshot!(names.join(" "), @"GIT_ASKPASS GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM GIT_NO_LAZY_FETCH GIT_NO_REPLACE_OBJECTS GIT_OPTIONAL_LOCKS GIT_PAGER GIT_TEMPLATE_DIR GIT_TERMINAL_PROMPT HOME LANG LC_ALL PATH SSH_ASKPASS");
+    insta::assert_snapshot!(names.join(" "), @"GIT_ASKPASS GIT_CONFIG_GLOBAL GIT_CONFIG_NOSYSTEM GIT_DEFAULT_HASH GIT_DEFAULT_REF_FORMAT GIT_NO_LAZY_FETCH GIT_NO_REPLACE_OBJECTS GIT_OPTIONAL_LOCKS GIT_PAGER GIT_TEMPLATE_DIR GIT_TERMINAL_PROMPT HOME LANG LC_ALL PATH SSH_ASKPASS");
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn blobs_are_read_unless_missing_or_too_large() {
     mirror.fetch().await.unwrap();
     let oid = |path: &str| {
         let (mirror, revision) = (mirror.clone(), format!("{commit}:{path}"));
-        async move { mirror.resolve(&revision).await.unwrap().unwrap().to_string() }
+        async move { mirror.call(["rev-parse", &revision]).text().await.unwrap().trim().to_owned() }
     };
     let oids = [
         oid("large").await,

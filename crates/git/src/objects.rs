@@ -76,7 +76,7 @@ impl Objects {
     }
 
     /// The same, not looking for new packs whenever an object is missing.
-    pub(crate) fn as_they_are(mut self) -> Self {
+    pub(crate) fn without_refresh(mut self) -> Self {
         self.handle.refresh_never();
         self
     }

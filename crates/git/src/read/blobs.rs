@@ -61,7 +61,7 @@ impl Mirror {
     pub(crate) async fn missing(&self, oids: &[String]) -> Result<Vec<String>, GitError> {
         let oids = oids.to_vec();
         self.with_objects(move |objects| {
-            let objects = objects.as_they_are();
+            let objects = objects.without_refresh();
             let mut missing = BTreeSet::new();
             for oid in oids {
                 if is_name(&oid) && objects.size(&oid)?.is_none() {

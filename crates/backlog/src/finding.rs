@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{CommitId, InvalidName, RepoName, TaskId, digest};
+use crate::time::Day;
 
 /// What yields findings. The text form is part of the outward contract (`scan --format json`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,12 +140,16 @@ pub struct Finding {
     pub text: String,
     /// Who wrote it, where known.
     pub author: Option<String>,
-    /// Its age in whole days when it was first found, where known.
-    pub age_days: Option<u64>,
+    /// The day on which it was written, where known; of an issue or an alert, when it was opened.
+    #[serde(default)]
+    pub written_on: Option<Day>,
     /// The name in `TODO(name)`.
     pub owner: Option<String>,
     /// The number in `TODO(#12)`, or of the issue that it is.
     pub issue: Option<u64>,
+    /// The day by which it is to be done, as in `TODO: due 2027-01-01`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Day>,
     /// Where a person reads about it, such as an alert's page; empty when it is in code alone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,

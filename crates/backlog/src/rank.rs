@@ -14,7 +14,7 @@ use crate::expect::Expected;
 use crate::finding::Source;
 use crate::names::TaskId;
 use crate::task::{Task, TaskState};
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 
 /// One part of a score.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,10 @@ const LARGE: &[&str] = &["rewrite", "redesign", "refactor", "everything", "whole
 const URGENT_POINTS: i64 = 25;
 const RISKY_POINTS: i64 = 30;
 const LARGE_POINTS: i64 = -20;
+/// Points for a date that has passed, and for one within the next [`SOON_DAYS`].
+const OVERDUE_POINTS: i64 = 40;
+const SOON_POINTS: i64 = 20;
+const SOON_DAYS: u64 = 30;
 /// Points for naming an issue, for fewer than three words, for being in test code.
 const ISSUE_POINTS: i64 = 5;
 const TERSE_POINTS: i64 = -15;
@@ -109,6 +113,9 @@ pub fn score(task: &Task, policy: &RankPolicy, expected: Option<&Expected>, now:
     add(what, value_of(&task.source, &task.kind), policy.value);
     if let Some(word) = URGENT.iter().find(|word| says(&text, word)) {
         add(format!("urgent: says \"{word}\""), URGENT_POINTS, policy.urgency);
+    }
+    if let Some((name, points)) = task.due().and_then(|due| urgency(due, Day::of(now))) {
+        add(name, points, policy.urgency);
     }
     if let Some(word) = RISKY.iter().find(|word| says(&text, word)) {
         add(format!("removes risk: says \"{word}\""), RISKY_POINTS, policy.risk);
@@ -194,10 +201,20 @@ fn is_test_path(path: &str) -> bool {
         || name.contains(".spec.")
 }
 
-/// The age it had when it was found, and the days since.
+/// What it says today that something is to be done by the day `due`.
+fn urgency(due: Day, today: Day) -> Option<(String, i64)> {
+    if due < today {
+        Some((format!("overdue since {due}"), OVERDUE_POINTS))
+    } else {
+        (due.days_since(today) <= SOON_DAYS).then(|| (format!("due on {due}"), SOON_POINTS))
+    }
+}
+
+/// The days since the oldest part of it was written, as far as that is known, at least since it was found.
 fn age_days(task: &Task, now: Timestamp) -> u64 {
-    let known = task.finding.as_ref().and_then(|finding| finding.age_days).unwrap_or(0);
-    known.saturating_add(now.days_since(task.created_at))
+    let written = task.members().filter_map(|finding| finding.written_on).min();
+    let age = written.map_or(0, |day| Day::of(now).days_since(day));
+    age.max(now.days_since(task.created_at))
 }
 
 /// The ids of the `slots` best tasks that wait to be proposed, best first. Equal points go to the older task,

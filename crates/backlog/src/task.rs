@@ -20,7 +20,7 @@ use crate::finding::{Finding, Source};
 use crate::names::{BranchName, CommitId, RepoName, RunId, TaskId};
 use crate::rank::{Score, value_of};
 use crate::review::{RemoteCheck, ReviewNote};
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 
 /// An issue on a code host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -686,6 +686,12 @@ impl Task {
     /// The findings that it is about.
     pub fn members(&self) -> impl Iterator<Item = &Finding> {
         self.finding.iter().chain(&self.more)
+    }
+
+    /// The earliest day by which a part of it is to be done, where one is named.
+    #[must_use]
+    pub fn due(&self) -> Option<Day> {
+        self.members().filter_map(|finding| finding.due).min()
     }
 
     /// A person's own task.

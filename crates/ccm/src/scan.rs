@@ -2,6 +2,7 @@
 
 mod choice;
 mod folder;
+mod print;
 mod sarif;
 
 use std::path::{Path, PathBuf};
@@ -11,23 +12,14 @@ use anyhow::{Context as _, Result};
 use backlog::finding::{Finding, Source};
 use backlog::names::{CommitId, RepoName};
 use backlog::task::Task;
-use backlog::time::Clock as _;
-use serde::Serialize;
+use backlog::time::{Clock as _, Day};
 
 use choice::Choice;
+use print::Explanation;
 
 use crate::cli::{Common, Format, Scan};
 use crate::config::{self, Config, ConfigError};
 use crate::{DONE, FINDINGS, output, wire};
-
-/// One line of `--format json`.
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(flatten)]
-    finding: &'a Finding,
-    score: i64,
-    reasons: &'a [backlog::rank::Reason],
-}
 
 /// Looks for work in every named place and prints it, best first.
 ///
@@ -61,8 +53,8 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
         let place = |task: &Task| task.finding.as_ref().map(|f| (f.repository.clone(), f.path.clone(), f.line));
         b.score.points.cmp(&a.score.points).then_with(|| place(a).cmp(&place(b)))
     });
-    print(format, &tasks)?;
-    explain(format, &explanations)?;
+    print::findings(format, &tasks, Day::of(now))?;
+    print::explanations(format, &explanations)?;
     Ok(if arguments.exit_code && !tasks.is_empty() { FINDINGS } else { DONE })
 }
 
@@ -71,16 +63,6 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
 struct Looked {
     findings: Vec<Finding>,
     explanations: Vec<Explanation>,
-}
-
-/// Why a file was not read, or why a tag asks for nothing. One line of `--format json`.
-#[derive(Serialize)]
-struct Explanation {
-    path: String,
-    /// The line of the tag; none for a whole file.
-    line: Option<u32>,
-    left_out: String,
-    text: String,
 }
 
 async fn one(common: &Common, config: &Config, choice: &Choice, place: &str, arguments: &Scan) -> Result<Looked> {
@@ -222,59 +204,4 @@ async fn remote(
         return Err(ConfigError("--since works on folders; name a checkout".to_owned()).into());
     }
     once(common, config, Vec::new(), name, |source| choice.takes(source)).await
-}
-
-fn print(format: Format, tasks: &[Task]) -> Result<()> {
-    let findings = || tasks.iter().filter_map(|task| task.finding.as_ref().map(|finding| (task, finding)));
-    match format {
-        Format::Json => {
-            for (task, finding) in findings() {
-                let line = Line { finding, score: task.score.points, reasons: &task.score.reasons };
-                output::line(&serde_json::to_string(&line)?);
-            }
-        }
-        Format::Table if tasks.is_empty() => output::remark("Nothing was found."),
-        Format::Table => {
-            let rows = findings()
-                .map(|(task, finding)| {
-                    let place = format!("{}:{}", one_line(&finding.path), finding.line);
-                    vec![
-                        task.score.points.to_string(),
-                        finding.repository.name().to_owned(),
-                        place,
-                        finding.title.clone(),
-                    ]
-                })
-                .collect();
-            output::line(&output::table(&["POINTS", "REPOSITORY", "PLACE", "TITLE"], rows));
-            output::remark(&format!("{} finding{}.", tasks.len(), if tasks.len() == 1 { "" } else { "s" }));
-        }
-        Format::Sarif => {
-            output::json(&sarif::document(&findings().map(|(_, finding)| finding).collect::<Vec<_>>()))?;
-        }
-    }
-    Ok(())
-}
-
-fn explain(format: Format, explanations: &[Explanation]) -> Result<()> {
-    if format == Format::Json {
-        for explanation in explanations {
-            output::line(&serde_json::to_string(explanation)?);
-        }
-    } else if !explanations.is_empty() {
-        let rows = explanations
-            .iter()
-            .map(|left| {
-                let line = left.line.map_or(String::new(), |line| format!(":{line}"));
-                vec![left.left_out.clone(), format!("{}{line}", one_line(&left.path)), left.text.clone()]
-            })
-            .collect();
-        output::line(&output::table(&["LEFT OUT", "PLACE", "TEXT"], rows));
-    }
-    Ok(())
-}
-
-/// A path for a table: line breaks in it would look like further rows.
-fn one_line(path: &str) -> String {
-    path.replace(['\n', '\r', '\t'], "�")
 }

@@ -123,7 +123,9 @@ async fn show(common: &Common, ctx: &Context, text: &str) -> Result<u8> {
     output::line(&format!("{}  {}  {}", task.id, task.state.stage(), task.repository));
     output::line(&task.title);
     if let Some(finding) = task.finding.as_ref().filter(|finding| !finding.path.is_empty()) {
-        output::line(&format!("{}:{}", finding.path, finding.line));
+        let place = format!("{}:{}", finding.path, finding.line);
+        let parts = [place, wording::origin(finding)];
+        output::line(&parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(", "));
     }
     output::line(&format!("\n{}\n", task.body.trim()));
     output::line(&format!("{} points", task.score.points));

@@ -21,6 +21,8 @@ use crate::progress::Far;
 const TITLE: usize = 250;
 /// The longest line of a timeline, in characters.
 const LINE: usize = 1_000;
+/// The longest name of a person, in characters.
+const NAME: usize = 80;
 /// The most of a log in a comment, in bytes.
 const LOG: usize = 6_000;
 
@@ -145,6 +147,22 @@ pub(crate) fn lines(finding: &Finding) -> String {
     }
 }
 
+/// Who wrote what was found and when, and by when it is to be done, as far as that is known: `written by Ada on
+/// 2026-01-31, due 2027-01-31`. Plain text.
+#[must_use]
+pub fn origin(finding: &Finding) -> String {
+    told_of(finding, |name| one_line(name, NAME))
+}
+
+fn told_of(finding: &Finding, name: impl Fn(&str) -> String) -> String {
+    let by = finding.author.as_ref().map(|author| format!(" by {}", name(author)));
+    let on = finding.written_on.map(|day| format!(" on {day}"));
+    let verb = if finding.source == Source::Todo { "written" } else { "opened" };
+    let begun = (by.is_some() || on.is_some()).then(|| [Some(verb.to_owned()), by, on].into_iter().flatten().collect());
+    let due = finding.due.map(|day| format!("due {day}"));
+    [begun, due].into_iter().flatten().collect::<Vec<String>>().join(", ")
+}
+
 /// What a proposal quotes: what was found, or what a person asked for.
 pub(crate) fn subject(task: &Task) -> String {
     let texts = task.members().map(|finding| finding.text.as_str()).filter(|text| !text.trim().is_empty());
@@ -166,7 +184,11 @@ fn asked(task: &Task) -> String {
         let quote = match finding.path.as_str() {
             "" if finding.text.trim().is_empty() => fenced(&finding.title, "text"),
             "" => fenced(&finding.text, "text"),
-            path => format!("In {}{}:\n\n{}", code(path), lines(finding), fenced(&finding.text, "")),
+            path => {
+                let origin = told_of(finding, code);
+                let comma = if origin.is_empty() { "" } else { ", " };
+                format!("In {}{}{comma}{origin}:\n\n{}", code(path), lines(finding), fenced(&finding.text, ""))
+            }
         };
         match address(&finding.url) {
             Some(url) => format!("{quote}\n\nMore about it: {url}"),

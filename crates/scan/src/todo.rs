@@ -21,6 +21,7 @@ mod tag;
 mod tests;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use backlog::time::Day;
 
 use crate::language::Language;
 use crate::lexer::{self, Comment};
@@ -165,8 +166,8 @@ pub struct Todo {
     pub owner: Option<String>,
     /// The number in `TODO(#12)`.
     pub issue: Option<u64>,
-    /// The date, as `2027-01-01`, in `TODO: due 2027-01-01`.
-    pub due: Option<String>,
+    /// The date in `TODO: due 2027-01-01`.
+    pub due: Option<Day>,
     /// The first line of the function around it; looked for only where a file asks for more than one thing.
     #[serde(default)]
     pub function: Option<u32>,

@@ -78,7 +78,7 @@ fn every_part_of_the_place_and_the_wording_counts_as_a_move() {
     ] {
         assert_eq!(words(&compare(&tasks, &Source::Todo, vec![finding])), "moved");
     }
-    let unimportant = Finding { age_days: Some(3), author: None, commit: None, ..same };
+    let unimportant = Finding { written_on: Some("2026-01-31".parse().unwrap()), author: None, commit: None, ..same };
     assert_eq!(compare(&tasks, &Source::Todo, vec![unimportant]), []);
 }
 

@@ -42,5 +42,5 @@ fn a_finding_is_read_back_as_it_was_stored() {
     let finding = finding("TODO", "sort the menu");
     let json = serde_json::to_string(&finding).unwrap();
     assert_eq!(serde_json::from_str::<Finding>(&json).unwrap(), finding);
-    insta::assert_snapshot!(json, @r#"{"fingerprint":"9b32ca21b3de0108e20556257a859655","source":"todo","kind":"TODO","repository":"acme/web","commit":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","path":"src/cart.rs","line":7,"end_line":7,"title":"TODO: sort the menu","text":"TODO: sort the menu","author":"ada","age_days":null,"owner":null,"issue":null}"#);
+    insta::assert_snapshot!(json, @r#"{"fingerprint":"9b32ca21b3de0108e20556257a859655","source":"todo","kind":"TODO","repository":"acme/web","commit":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","path":"src/cart.rs","line":7,"end_line":7,"title":"TODO: sort the menu","text":"TODO: sort the menu","author":"ada","written_on":null,"owner":null,"issue":null}"#);
 }

@@ -1,8 +1,8 @@
 //! The rules of ranking as a person reads them.
 
 use super::{
-    EXPERIENCE_POINTS, INTEREST_POINTS, ISSUE_POINTS, LARGE, LARGE_POINTS, MOST_INTEREST, RISKY, RISKY_POINTS,
-    RankPolicy, TERSE_POINTS, TEST_POINTS, URGENT, URGENT_POINTS, value_of,
+    EXPERIENCE_POINTS, INTEREST_POINTS, ISSUE_POINTS, LARGE, LARGE_POINTS, MOST_INTEREST, OVERDUE_POINTS, RISKY,
+    RISKY_POINTS, RankPolicy, SOON_DAYS, SOON_POINTS, TERSE_POINTS, TEST_POINTS, URGENT, URGENT_POINTS, value_of,
 };
 use crate::finding::Source;
 
@@ -34,6 +34,18 @@ pub fn rules(policy: &RankPolicy) -> Vec<Rule> {
         .collect();
     rules.extend([
         rule("urgency", policy.urgency, words("a word of urgency", URGENT), URGENT_POINTS),
+        rule(
+            "urgency",
+            policy.urgency,
+            "overdue: a date that it names, as in TODO: due 2027-01-31, has passed".to_owned(),
+            OVERDUE_POINTS,
+        ),
+        rule(
+            "urgency",
+            policy.urgency,
+            format!("due: such a date is today or in the next {SOON_DAYS} days"),
+            SOON_POINTS,
+        ),
         rule("risk", policy.risk, words("a word of risk that goes away", RISKY), RISKY_POINTS),
         rule("value", policy.value, "names an issue, as in TODO(#12)".to_owned(), ISSUE_POINTS),
         Rule {

@@ -24,7 +24,7 @@ fn reasons(task: &Task, now: Timestamp) -> String {
 #[test]
 fn a_score_comes_with_its_reasons() {
     let old = Task::of_finding(
-        crate::finding::Finding { age_days: Some(300), ..finding("FIXME", "sort the menu again") },
+        crate::finding::Finding { written_on: Some(Day::of(days(-300))), ..finding("FIXME", "sort the menu again") },
         NOW,
     );
     let linked =
@@ -69,6 +69,29 @@ fn a_score_comes_with_its_reasons() {
     66 = +60 issue-label agent, +6 3 reactions and replies
     125 = +120 security-alert dependabot critical, +5 names an issue
     "#);
+}
+
+#[rstest]
+#[case(-400, "+40 overdue since 2025-12-11")]
+#[case(-1, "+40 overdue since 2027-01-14")]
+#[case(0, "+20 due on 2027-01-15")]
+#[case(30, "+20 due on 2027-02-14")]
+#[case(31, "")]
+fn a_date_counts_from_thirty_days_before(#[case] until: i64, #[case] expected: &str) {
+    let with = |due| crate::finding::Finding { due: Some(due), ..finding("FIXME", "sort the menu again") };
+    let far = Day::of(days(1_000));
+    let task = task("FIXME", "sort").about(vec![with(far), with(Day::of(days(until)))]);
+    let expected = if expected.is_empty() { "50 = +50 todo FIXME".to_owned() } else { expected.to_owned() };
+    assert!(reasons(&task, NOW).contains(&expected), "the earliest counts: {}", reasons(&task, NOW));
+}
+
+#[test]
+fn a_score_changes_when_the_day_does() {
+    let with = |day| crate::finding::Finding { due: Some(Day::of(days(day))), ..finding("FIXME", "sort the menu") };
+    let task = Task::of_finding(with(31), NOW);
+    let unaged = |now| score(&task, &RankPolicy { ageing: 0, ..RankPolicy::default() }, None, now).points;
+    let points: Vec<i64> = [0, 1, 31, 32].map(|day| unaged(days(day))).into();
+    assert_eq!(points, [50, 70, 70, 90]);
 }
 
 #[rstest]
@@ -207,7 +230,8 @@ proptest! {
     fn the_reasons_add_up(
         text in "(urgent|crash|race|rewrite|menu|a| ){0,8}",
         kind in "(TODO|FIXME|HACK|XXX|BUG)",
-        age in prop::option::of(any::<u64>()),
+        written in prop::option::of(any::<i64>()),
+        due in prop::option::of(any::<i64>()),
         weights in any::<[u32; 6]>(),
         merged in prop::option::of(0usize..=50),
         now in any::<i64>(),
@@ -215,7 +239,9 @@ proptest! {
         let [value, urgency, risk, effort, experience, ageing] = weights;
         let expected = merged.map(|merged| expected(merged, 50));
         let policy = RankPolicy { value, urgency, risk, effort, experience, ageing };
-        let task = Task::of_finding(crate::finding::Finding { age_days: age, ..finding(&kind, &text) }, NOW);
+        let written_on = written.map(|at| Day::of(Timestamp(at)));
+        let due = due.map(|at| Day::of(Timestamp(at)));
+        let task = Task::of_finding(crate::finding::Finding { written_on, due, ..finding(&kind, &text) }, NOW);
         let score = score(&task, &policy, expected.as_ref(), Timestamp(now));
         prop_assert_eq!(score.points, score.reasons.iter().map(|reason| reason.points).sum::<i64>());
         let unaged = super::score(&task, &RankPolicy { ageing: 0, ..policy }, expected.as_ref(), Timestamp(now)).points;

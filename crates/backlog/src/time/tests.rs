@@ -37,3 +37,32 @@ fn counting_with_time_saturates() {
     assert_eq!([day - 1, day, 2 * day].map(|ms| Timestamp(ms).days_since(Timestamp(0))), [0, 1, 2]);
     assert_eq!(Timestamp(0).days_since(Timestamp(day)), 0);
 }
+
+#[rstest]
+#[case("2027-01-31", true)]
+#[case("2028-02-29", true)]
+#[case("2027-02-29", false)]
+#[case("2027-13-01", false)]
+#[case("2027-1-31", false)]
+#[case("20270131", false)]
+#[case("2027-01-31T00:00:00", false)]
+#[case("-2027-01-3", false)]
+#[case("", false)]
+fn a_day_is_read_only_as_it_is_shown(#[case] text: &str, #[case] fits: bool) {
+    let day = text.parse::<Day>();
+    assert_eq!(day.as_ref().map(Day::to_string).ok().as_deref(), fits.then_some(text), "{day:?}");
+    assert_eq!(serde_json::from_value::<Day>(serde_json::json!(text)).ok(), day.ok());
+}
+
+#[test]
+fn days_begin_at_midnight_in_utc() {
+    let day = |text: &str| text.parse::<Day>().unwrap();
+    let of = |text: &str| Day::of(Timestamp::parse_rfc3339(text).unwrap());
+    assert_eq!((of("2027-01-31T23:59:59Z"), of("2027-02-01T00:00:00Z")), (day("2027-01-31"), day("2027-02-01")));
+    assert_eq!(day("2028-03-01").days_since(day("2028-02-28")), 2);
+    assert_eq!(day("2028-02-28").days_since(day("2028-03-01")), 0);
+    assert!(
+        Day::of(Timestamp(i64::MIN)) < Day::of(Timestamp(0)) && Day::of(Timestamp(0)) < Day::of(Timestamp(i64::MAX))
+    );
+    assert!(Day::of(Timestamp(i64::MAX)).days_since(Day::of(Timestamp(i64::MIN))) > 7_000_000);
+}

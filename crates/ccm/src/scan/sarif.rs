@@ -1,10 +1,10 @@
 //! Findings as SARIF 2.1.0, for code hosts and editors that read it.
 
 use backlog::finding::{Finding, Source};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// The findings as SARIF 2.1.0.
-pub(super) fn document(findings: &[&Finding]) -> serde_json::Value {
+pub(super) fn document(findings: &[&Finding]) -> Value {
     let mut kinds: Vec<(&str, &Source)> =
         findings.iter().map(|finding| (finding.kind.as_str(), &finding.source)).collect();
     kinds.sort_unstable();
@@ -22,7 +22,7 @@ pub(super) fn document(findings: &[&Finding]) -> serde_json::Value {
     let results: Vec<_> = findings
         .iter()
         .map(|finding| {
-            json!({
+            let mut result = json!({
                 "ruleId": finding.kind,
                 "level": "note",
                 "message": { "text": finding.text },
@@ -31,7 +31,19 @@ pub(super) fn document(findings: &[&Finding]) -> serde_json::Value {
                     "artifactLocation": { "uri": uri(&finding.path) },
                     "region": { "startLine": finding.line.max(1), "endLine": finding.end_line.max(1) },
                 } }],
-            })
+            });
+            let told = json!({ "author": finding.author, "writtenOn": finding.written_on, "due": finding.due });
+            let told: Map<String, Value> = told
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            if !told.is_empty() {
+                result["properties"] = Value::Object(told);
+            }
+            result
         })
         .collect();
     json!({

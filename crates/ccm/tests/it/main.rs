@@ -18,6 +18,7 @@ mod kill;
 mod life;
 mod line;
 mod mortal;
+mod origin;
 mod parked;
 mod proposals;
 mod reading;

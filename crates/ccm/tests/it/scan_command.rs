@@ -32,6 +32,7 @@ async fn a_line_of_json_holds_what_the_contract_names() {
         "text",
         "author",
         "age_days",
+        "written_on",
         "owner",
         "issue",
         "score",
@@ -60,6 +61,28 @@ async fn sarif_has_a_rule_and_a_place_for_each_result() {
     let uri = "/locations/0/physicalLocation/artifactLocation/uri";
     let uris: Vec<_> = run["results"].as_array().unwrap().iter().map(|result| result.pointer(uri).unwrap()).collect();
     assert_eq!(uris, ["b%20c.py", "app.py"]);
+}
+
+#[tokio::test]
+async fn a_date_is_a_column_and_what_is_none_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = dir.path().join("app");
+    std::fs::create_dir(&app).unwrap();
+    std::fs::write(app.join("a.py"), "# TODO(2027-01-31): pay\n\n# TODO(2027-02-30): sleep\n").unwrap();
+    let table = printed(dir.path(), 0, &["scan", "app", "--explain"]).await;
+    let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0], ["POINTS", "REPOSITORY", "PLACE", "DUE", "TITLE"], "{table}");
+    assert!(words.iter().any(|row| row[2..] == ["a.py:1", "2027-01-31", "TODO:", "pay"]), "{table}");
+    assert!(table.contains("its date is not one like 2027-01-31") && table.contains("a.py:3"), "{table}");
+    let json = printed(dir.path(), 0, &["scan", "app", "--format", "json"]).await;
+    let due: Vec<Value> =
+        json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["due"].clone()).collect();
+    assert_eq!(due.iter().filter(|due| *due == "2027-01-31").count(), 1, "{json}");
+    let sarif: Value =
+        serde_json::from_str(&printed(dir.path(), 0, &["scan", "app", "--format", "sarif"]).await).unwrap();
+    let told: Vec<&Value> =
+        sarif["runs"][0]["results"].as_array().unwrap().iter().filter_map(|result| result.get("properties")).collect();
+    assert_eq!(told, [&serde_json::json!({"due": "2027-01-31"})]);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 use backlog::finding::{self, Finding, Fingerprint};
+use backlog::time::Day;
 use forge::OpenIssue;
 
 use super::source::Look;
@@ -46,9 +47,10 @@ pub(super) fn finding(look: &Look<'_>, source: finding::Source, kind: &str, one:
         title: one_line(&one.issue.title, TITLE),
         text: one.issue.body.trim().chars().take(TEXT).collect(),
         author: Some(one.author.clone()).filter(|author| !author.is_empty()),
-        age_days: Some(look.ctx.now().days_since(one.created_at)),
+        written_on: Some(Day::of(one.created_at)),
         owner: None,
         issue: Some(link.number),
+        due: None,
         url: link.url.clone(),
         interest: one.reactions.saturating_add(one.replies),
         group: None,

@@ -191,9 +191,10 @@ impl Sarif {
             title: one_line(if first.is_empty() { kind } else { first }, 120),
             text: format!("{}\n\n{said}", result.message.chars().take(3_500).collect::<String>()).trim().to_owned(),
             author: None,
-            age_days: None,
+            written_on: None,
             owner: None,
             issue: None,
+            due: None,
             interest: 0,
             // What one rule says of one file is one piece of work.
             group: (!result.path.is_empty()).then(|| format!("{kind} {}", result.path)),

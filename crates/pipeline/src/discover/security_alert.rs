@@ -8,6 +8,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use backlog::alert::AlertKind;
 use backlog::finding::{self, Finding, Fingerprint};
+use backlog::time::Day;
 use forge::Alert;
 use store::TaskFilter;
 
@@ -78,9 +79,10 @@ fn finding(look: &Look<'_>, alert: &Alert) -> Finding {
         title: one_line(&alert.title, TITLE),
         text: text.chars().take(TEXT).collect(),
         author: None,
-        age_days: Some(look.ctx.now().days_since(alert.opened_at)),
+        written_on: Some(Day::of(alert.opened_at)),
         owner: None,
         issue: None,
+        due: None,
         url: alert.url.clone(),
         interest: 0,
         group: (!alert.package.is_empty()).then(|| alert.package.clone()),

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use backlog::finding::{self, Finding, Fingerprint};
 use backlog::task::Task;
+use backlog::time::Day;
 use futures::StreamExt as _;
 use scan::{FileTodos, Selection, TodoOptions};
 use store::TaskFilter;
@@ -81,7 +82,7 @@ impl Reader for Comments {
 /// Adds author and age to findings that no task knows yet. What blame cannot say stays unknown: it is a help, not a
 /// condition.
 async fn blame(look: &Look<'_>, findings: &mut [Finding]) -> Result<()> {
-    let (now, content) = (look.ctx.now(), look.content);
+    let content = look.content;
     let filter = TaskFilter { repository: Some(look.repository.clone()), ..TaskFilter::default() };
     let tasks = look.ctx.store.tasks(&filter).await?;
     let known: BTreeMap<&Fingerprint, &Finding> =
@@ -91,7 +92,7 @@ async fn blame(look: &Look<'_>, findings: &mut [Finding]) -> Result<()> {
         match known.get(&finding.fingerprint) {
             Some(old) => {
                 finding.author.clone_from(&old.author);
-                finding.age_days = old.age_days;
+                finding.written_on = old.written_on;
             }
             None if fresh.len() < BLAMED => fresh.push(finding),
             None => {}
@@ -102,7 +103,7 @@ async fn blame(look: &Look<'_>, findings: &mut [Finding]) -> Result<()> {
             match content.blame(&finding.path, u64::from(finding.line)).await {
                 Ok(Some(blame)) => {
                     finding.author = Some(blame.author.name);
-                    finding.age_days = Some(now.days_since(blame.at));
+                    finding.written_on = Some(Day::of(blame.at));
                 }
                 Ok(None) => {}
                 Err(error) => tracing::debug!(path = finding.path, error = %error, "no blame"),

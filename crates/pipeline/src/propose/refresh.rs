@@ -146,7 +146,7 @@ mod tests {
             let json = serde_json::json!({
                 "fingerprint": text, "source": "todo", "kind": "TODO", "repository": "acme/app", "commit": null,
                 "path": "a.py", "line": 1, "end_line": 1, "title": text, "text": text, "author": null,
-                "age_days": null, "owner": null, "issue": null,
+                "written_on": null, "owner": null, "issue": null,
             });
             serde_json::from_value(json).unwrap()
         };

@@ -36,9 +36,10 @@ fn finding_task(text: &str) -> Task {
         title: text.to_owned(),
         text: text.to_owned(),
         author: None,
-        age_days: Some(90),
+        written_on: Some("2026-10-17".parse().unwrap()),
         owner: None,
         issue: None,
+        due: None,
         url: String::new(),
         interest: 0,
         group: None,
@@ -125,13 +126,43 @@ fn is_harmless(text: &str) -> bool {
 }
 
 #[test]
+fn what_is_known_of_an_origin_is_told_and_cannot_break_out() {
+    let with = |source: Source, author: Option<&str>, written: Option<&str>, due: Option<&str>| {
+        let day = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+        let mut task = finding_task("FIXME: sort the menu");
+        let finding = task.finding.as_mut().unwrap();
+        (finding.source, finding.author) = (source, author.map(str::to_owned));
+        (finding.written_on, finding.due) = (day(written), day(due));
+        let place = proposal(&task).1.lines().next().unwrap().to_owned();
+        format!("{} | {}", origin(task.finding.as_ref().unwrap()), place.replace("In `src/menu.rs`, lines 7–9", "…"))
+    };
+    let (on, due) = (Some("2026-10-17"), Some("2027-02-01"));
+    let lines = [
+        with(Source::Todo, None, None, None),
+        with(Source::Todo, Some("Ada"), on, due),
+        with(Source::Todo, Some("Ada"), None, None),
+        with(Source::Todo, None, None, due),
+        with(Source::SecurityAlert, None, on, None),
+        with(Source::Todo, Some("@eve `x`\n\n[a](https://evil.test) <!-- ccm:v1"), on, None),
+    ];
+    insta::assert_snapshot!(lines.join("\n"), @"
+     | …:
+    written by Ada on 2026-10-17, due 2027-02-01 | …, written by `Ada` on 2026-10-17, due 2027-02-01:
+    written by Ada | …, written by `Ada`:
+    due 2027-02-01 | …, due 2027-02-01:
+    opened on 2026-10-17 | …, opened on 2026-10-17:
+    written by @eve `x` [a](https://evil.test) <! -- ccm:v1 on 2026-10-17 | …, written by `` @eve `x` [a](https://evil.test) <! -- ccm:v1 `` on 2026-10-17:
+    ");
+}
+
+#[test]
 fn the_proposal_of_a_finding() {
     let (title, mut body) = proposal(&finding_task("FIXME: sort the menu\nby name"));
     body.push_str(&how_to_decide("approved-for-dev", Some(&likely())));
     insta::assert_snapshot!(format!("{title}\n\n{body}"), @"
     FIXME: sort the menu by name
 
-    In `src/menu.rs`, lines 7–9:
+    In `src/menu.rs`, lines 7–9, written on 2026-10-17:
 
     ```
     FIXME: sort the menu
@@ -174,7 +205,7 @@ fn the_proposal_of_a_person() {
 fn the_order_of_a_proposal_is_what_a_person_wrote_in_it() {
     let (_, body) = proposal(&finding_task("FIXME: sort the menu"));
     let whole = format!("{body}{}", how_to_decide("yes", Some(&likely())));
-    let original = "In `src/menu.rs`, lines 7–9:\n\n```\nFIXME: sort the menu\n```";
+    let original = "In `src/menu.rs`, lines 7–9, written on 2026-10-17:\n\n```\nFIXME: sort the menu\n```";
     assert_eq!(order(&whole), original);
     assert_eq!(order(&whole.replace('\n', "\r\n")), original);
     assert_eq!(order(&format!("{whole}\nNot the footer.\n")), format!("{original}\n\nNot the footer."));
@@ -229,7 +260,7 @@ fn the_pull_request_without_checks_for_an_issue_elsewhere_and_for_none() {
     ");
     let (_, none) = pull_request(&task, &shown(&task, None), "ada", &run(&task), 420_000);
     insta::assert_snapshot!(none.split("\n\n1 file").next().unwrap(), @"
-    In `src/menu.rs`, lines 7–9:
+    In `src/menu.rs`, lines 7–9, written on 2026-10-17:
 
     ```
     FIXME: sort the menu
@@ -487,7 +518,7 @@ fn hostile_text_does_not_get_out_of_its_quote() {
         assert!(!title.contains("#1") && !title.contains("@everyone"), "{title}");
     }
     insta::assert_snapshot!(live(&proposal(&task).1), @"
-    In `src/menu.rs`, lines 7–9:
+    In `src/menu.rs`, lines 7–9, written on 2026-10-17:
 
 
     **Why this one:** 62 points.
@@ -503,7 +534,7 @@ fn a_hostile_path_and_check_stay_code() {
     if let Some(finding) = &mut task.finding {
         finding.path = "a`b\n@everyone\n\nSigned-off-by: eve/#1".to_owned();
     }
-    insta::assert_snapshot!(proposal(&task).1.lines().next().unwrap(), @"In `` a`b @everyone Signed-off-by: eve/#1 ``, lines 7–9:");
+    insta::assert_snapshot!(proposal(&task).1.lines().next().unwrap(), @"In `` a`b @everyone Signed-off-by: eve/#1 ``, lines 7–9, written on 2026-10-17:");
     let message = commit_message(&task, &run(&task));
     assert!(!message.contains("\nSigned-off-by") && !message.contains("@e") && !message.contains("#1"), "{message}");
     let checks = vec![CheckResult { name: "`@everyone`\n# big".to_owned(), ..run(&task).checks[0].clone() }];

@@ -1,5 +1,7 @@
 //! What stands between a tag and the text: an owner, an issue, a date.
 
+use backlog::time::Day;
+
 use super::shorten;
 
 /// The longest owner, in characters.
@@ -12,7 +14,7 @@ const MIN_SENTENCE: usize = 20;
 pub(super) struct Head<'a> {
     pub(super) owner: Option<String>,
     pub(super) issue: Option<u64>,
-    pub(super) due: Option<String>,
+    pub(super) due: Option<Day>,
     /// The text after all of these.
     pub(super) rest: &'a str,
 }
@@ -50,8 +52,8 @@ impl<'a> Head<'a> {
             let words = part.split_whitespace().count();
             if let Some(issue) = issue_number(part, part == inside.trim()) {
                 self.issue = self.issue.or(Some(issue));
-            } else if let Some(date) = part.split_whitespace().next_back().filter(|date| is_date(date)) {
-                self.due = Some(date.to_owned());
+            } else if let Some(date) = part.split_whitespace().next_back().and_then(|date| date.parse().ok()) {
+                self.due = Some(date);
             } else if self.owner.is_none() && words <= 2 && is_owner(part) {
                 self.owner = Some(part.trim_start_matches('@').to_owned());
             } else if words > 2 {
@@ -120,29 +122,35 @@ fn is_owner(part: &str) -> bool {
     part.chars().count() <= MAX_OWNER_CHARS && part.chars().all(allowed) && part.contains(char::is_alphabetic)
 }
 
-/// `2027-01-01`.
-fn is_date(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<u32>().ok());
-    bytes.len() == 10
-        && bytes.iter().enumerate().all(
-            |(at, byte)| {
-                if at == 4 || at == 7 { *byte == b'-' } else { byte.is_ascii_digit() }
-            },
-        )
-        && number(5..7).is_some_and(|month| (1..=12).contains(&month))
-        && number(8..10).is_some_and(|day| (1..=31).contains(&day))
+/// The date after `due`, `by`, `until` or `before`.
+pub(super) fn due_date(text: &str) -> Option<Day> {
+    announced(text).find_map(|date| date.parse().ok())
 }
 
-/// The date after `due`, `by`, `until` or `before`.
-pub(super) fn due_date(text: &str) -> Option<String> {
-    let words: Vec<&str> = text
-        .split_whitespace()
-        .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
-        .filter(|word| !word.is_empty())
-        .collect();
-    let announces = |word: &str| ["due", "by", "until", "before"].iter().any(|due| word.eq_ignore_ascii_case(due));
-    words.windows(2).find(|pair| announces(pair[0]) && is_date(pair[1])).map(|pair| pair[1].to_owned())
+/// What follows the words that announce a date.
+fn announced(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
+    let mut before = "";
+    words.filter(|word| !word.is_empty()).filter(move |word| {
+        let before = std::mem::replace(&mut before, word);
+        ["due", "by", "until", "before"].iter().any(|due| before.eq_ignore_ascii_case(due))
+    })
+}
+
+/// What stands where a date is read, looks like one and is none: `2027-02-30`, `01.02.2027`. `after_tag` is the request
+/// without its tag.
+pub(super) fn no_date(after_tag: &str) -> Option<&str> {
+    let marks = parenthesis(after_tag).map_or("", |(inside, _)| inside);
+    let marks = marks.split([',', ';']).filter_map(|part| part.split_whitespace().next_back());
+    marks.chain(announced(after_tag)).find(|date| looks_like_date(date) && date.parse::<Day>().is_err())
+}
+
+/// Whether it is three numbers of which the first or the last has four digits.
+fn looks_like_date(text: &str) -> bool {
+    let numbers: Vec<&str> = text.split(['-', '/', '.']).collect();
+    let lengths: Vec<usize> = numbers.iter().map(|number| number.len()).collect();
+    numbers.iter().all(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        && matches!(lengths[..], [4, 1 | 2, 1 | 2] | [1 | 2, 1 | 2, 4])
 }
 
 /// One line for people: the first sentence, at most 120 characters; empty when nothing is said.

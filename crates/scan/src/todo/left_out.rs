@@ -1,4 +1,4 @@
-//! Why a tag was not reported, for people who wonder.
+//! Why a tag, or a date beside it, was not reported, for people who wonder.
 //!
 //! **Design.** Nothing is kept while requests are looked for. Whoever asks pays for a second look, which goes over the
 //! tags that no request opens with and asks the same rules again.
@@ -6,14 +6,14 @@
 use std::fmt;
 
 use super::blocks::{self, Block, Lines};
-use super::{TodoOptions, in_language, shorten, tag};
+use super::{Todo, TodoOptions, head, in_language, shorten, tag};
 use crate::language::Language;
 use crate::lexer;
 
 /// The most tags of one file that are explained.
 const MAX_LEFT_OUT: usize = 1_000;
 
-/// A line with a tag that asks for nothing.
+/// A line with a tag that asks for nothing, or with a part of a request that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// Its number, from 1.
@@ -24,7 +24,7 @@ pub struct LeftOut {
     pub text: String,
 }
 
-/// Why a tag asks for nothing.
+/// Why a tag asks for nothing, or a part of a request is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// It is code, or inside a string.
@@ -45,6 +45,8 @@ pub enum Reason {
     AboutTags,
     /// In the middle of a sentence, or in other letters without a `:`.
     InASentence,
+    /// The request is reported; the date in it is none, or not written as one.
+    NoDate,
 }
 
 impl fmt::Display for Reason {
@@ -59,18 +61,26 @@ impl fmt::Display for Reason {
             Self::Code => "commented-out code",
             Self::AboutTags => "speaks about tags",
             Self::InASentence => "in a sentence",
+            Self::NoDate => "its date is not one like 2027-01-31",
         })
     }
 }
 
-/// The lines of a file in `language` that hold a tag and ask for nothing, in order, at most 1,000.
+/// The lines of a file in `language` that hold a tag and ask for nothing, or a date that is none, in order, at most 1,000.
 pub(crate) fn left_out(language: &Language, source: &[u8], options: &TodoOptions) -> Vec<LeftOut> {
     let Some(prefilter) = &options.prefilter else { return Vec::new() };
     let lines = Lines::of(source);
     let comments = lexer::comments(language, source, options.markdown_fences);
     let blocks = blocks::blocks(source, &lines, &comments, |_, _| true);
     let found = in_language(language, source, options);
-    let mut left: Vec<LeftOut> = Vec::new();
+    let text = |number: usize| {
+        let (from, to) = lines.range(number);
+        shorten(String::from_utf8_lossy(&source[from..to.min(from + 1_000)]).trim())
+    };
+    let dateless = found.iter().filter(|todo| has_no_date(todo)).take(MAX_LEFT_OUT);
+    let mut left: Vec<LeftOut> = dateless
+        .map(|todo| LeftOut { line: todo.line, reason: Reason::NoDate, text: text(todo.line as usize) })
+        .collect();
     for hit in prefilter.find_iter(source) {
         let (start, end) = (hit.start(), hit.end());
         let number = lines.number_at(start);
@@ -90,14 +100,18 @@ pub(crate) fn left_out(language: &Language, source: &[u8], options: &TodoOptions
             let inside = |block: &&Block| block.start <= start && start < block.end;
             blocks.iter().find(inside).map_or(Reason::NotAComment, |block| in_comment(block, line, options))
         };
-        let (from, to) = lines.range(number);
-        let text = String::from_utf8_lossy(&source[from..to.min(from + 1_000)]);
-        left.push(LeftOut { line, reason, text: shorten(text.trim()) });
-        if left.len() == MAX_LEFT_OUT {
+        if left.len() >= MAX_LEFT_OUT {
             break;
         }
+        left.push(LeftOut { line, reason, text: text(number) });
     }
+    left.sort_by_key(|left| left.line);
     left
+}
+
+/// Whether a request names a date that cannot be understood, and no other.
+fn has_no_date(todo: &Todo) -> bool {
+    todo.due.is_none() && todo.text.get(todo.kind.len()..).and_then(head::no_date).is_some()
 }
 
 fn is_part_of_name(source: &[u8], start: usize, end: usize) -> bool {

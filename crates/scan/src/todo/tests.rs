@@ -156,12 +156,16 @@ type Head<'a> = (Option<&'a str>, Option<u64>, Option<&'a str>, &'a str);
 #[case("TODO[#12]: x", (None, Some(12), None, "x"))]
 #[case("TODO: due 2027-01-01", (None, None, Some("2027-01-01"), "due 2027-01-01"))]
 #[case("TODO: remove by 2027-13-01", (None, None, None, "remove by 2027-13-01"))]
+#[case("TODO(2027-01-01): x", (None, None, Some("2027-01-01"), "x"))]
+#[case("TODO(2027-02-30): x", (None, None, None, "x"))]
+#[case("TODO: x, by 2027-02-30 or due 2027-03-01", (None, None, Some("2027-03-01"), "x, by 2027-02-30 or due 2027-03-01"))]
 #[case("TODO(rust-lang/rust#12): x", (None, None, None, "x"))]
 #[case("TODO(this may well be wrong) x", (None, None, None, "(this may well be wrong) x"))]
 #[case("TODO(99999999999999999999999): x", (None, None, None, "x"))]
 fn the_head_is_read(#[case] text: &str, #[case] expected: Head) {
     let todo = one(&format!("// {text}"));
-    assert_eq!((todo.owner.as_deref(), todo.issue, todo.due.as_deref(), todo.title.as_str()), expected);
+    let due = todo.due.map(|day| day.to_string());
+    assert_eq!((todo.owner.as_deref(), todo.issue, due.as_deref(), todo.title.as_str()), expected);
 }
 
 /// The text, and the first and the last line.
@@ -274,6 +278,9 @@ fn fences_of_markdown_are_read_when_wanted() {
 #[case("// TODO comments are gone", Reason::AboutTags)]
 #[case("// there is no TODO left", Reason::InASentence)]
 #[case("// works around a bug in the linker", Reason::InASentence)]
+#[case("// TODO(2027-02-30): x", Reason::NoDate)]
+#[case("// TODO(bob, by 2027/01/31): x", Reason::NoDate)]
+#[case("// TODO: x, due 31.1.2027", Reason::NoDate)]
 fn what_is_left_out_has_a_reason(#[case] source: &str, #[case] reason: Reason) {
     let left = Selection::default().left_out("a.rs", source.as_bytes(), &TodoOptions::default()).unwrap();
     assert_eq!(left.iter().map(|left| left.reason).collect::<Vec<_>>(), [reason], "{left:?}");
@@ -281,16 +288,19 @@ fn what_is_left_out_has_a_reason(#[case] source: &str, #[case] reason: Reason) {
 
 #[test]
 fn reported_lines_and_other_words_are_not_explained() {
-    let source = "// TODO: x\n// that was a bug\ndebug(); // TODO: y\nlet debug = hackathon;\n";
+    let source = "// TODO: x\n// that was a bug\ndebug(); // TODO: y\nlet debug = hackathon;\n\
+                  // TODO: as of 2027-02-30, by 1.2.3 and 10/2027, due 2027-01-31\n";
     let left = Selection::default().left_out("a.rs", source.as_bytes(), &TodoOptions::default()).unwrap();
     assert_eq!(left.iter().map(|left| (left.line, left.reason)).collect::<Vec<_>>(), [(2, Reason::Continues)]);
 }
 
 #[test]
 fn explanations_are_bounded() {
-    let source = "let s = \"TODO\";\n".repeat(2_000);
-    let left = Selection::default().left_out("a.rs", source.as_bytes(), &TodoOptions::default()).unwrap();
-    assert_eq!(left.len(), 1_000);
+    for line in ["let s = \"TODO\";\n", "f(); // TODO(2027-02-30): x\n"] {
+        let source = line.repeat(2_000);
+        let left = Selection::default().left_out("a.rs", source.as_bytes(), &TodoOptions::default()).unwrap();
+        assert_eq!(left.len(), 1_000);
+    }
 }
 
 #[test]

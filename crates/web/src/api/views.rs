@@ -36,6 +36,12 @@ pub(crate) struct TaskView {
     path: Option<String>,
     /// The line in that file, from 1.
     line: Option<u32>,
+    /// Who wrote it, where known.
+    author: Option<String>,
+    /// The day on which it was written or opened, where known: `2026-01-31`.
+    written_on: Option<String>,
+    /// The earliest day by which a part of it is to be done, where it names one: `2027-01-31`.
+    due: Option<String>,
     /// More is earlier.
     points: i64,
     /// The parts of the points.
@@ -102,7 +108,8 @@ impl ExpectedView {
 
 impl TaskView {
     pub(crate) fn of(task: &backlog::task::Task, expectations: &Expectations) -> Self {
-        let place = task.finding.as_ref().filter(|finding| !finding.path.is_empty());
+        let finding = task.finding.as_ref();
+        let place = finding.filter(|finding| !finding.path.is_empty());
         let work = task.state.work();
         let failure = match &task.state {
             TaskState::Failed { reason, .. } => Some(reason.clone()),
@@ -118,6 +125,9 @@ impl TaskView {
             body: task.body.clone(),
             path: place.map(|finding| finding.path.clone()),
             line: place.map(|finding| finding.line),
+            author: finding.and_then(|finding| finding.author.clone()),
+            written_on: finding.and_then(|finding| finding.written_on).map(|day| day.to_string()),
+            due: task.due().map(|day| day.to_string()),
             points: task.score.points,
             reasons: task
                 .score

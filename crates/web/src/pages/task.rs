@@ -122,10 +122,10 @@ struct Why<'a> {
     kind: &'a str,
     place: Option<String>,
     text: &'a str,
-    /// What else it is about: places and texts.
-    more: Vec<(String, &'a str)>,
-    author: Option<&'a str>,
-    age: Option<u64>,
+    /// What else it is about: places, who wrote it and when, and texts.
+    more: Vec<(String, String, &'a str)>,
+    /// Who wrote it and when, and when it is due.
+    origin: String,
     commit: Option<&'a str>,
 }
 
@@ -141,9 +141,12 @@ impl<'a> Why<'a> {
             kind: &task.kind,
             place: place.map(|finding| format!("{}:{}", finding.path, finding.line)),
             text: finding.map_or(task.body.as_str(), |finding| finding.text.as_str()),
-            more: task.more.iter().map(|more| (format!("{}:{}", more.path, more.line), more.text.as_str())).collect(),
-            author: finding.and_then(|finding| finding.author.as_deref()),
-            age: finding.and_then(|finding| finding.age_days),
+            more: task
+                .more
+                .iter()
+                .map(|more| (format!("{}:{}", more.path, more.line), wording::origin(more), more.text.as_str()))
+                .collect(),
+            origin: finding.map_or(String::new(), wording::origin),
             commit: finding.and_then(|finding| finding.commit.as_ref()).map(|commit| commit.short()),
         }
     }

@@ -47,9 +47,10 @@ async fn nothing_from_outside_becomes_markup() {
         title: EVIL.to_owned(),
         text: EVIL.to_owned(),
         author: Some(EVIL.to_owned()),
-        age_days: None,
+        written_on: Some("2026-10-17".parse().unwrap()),
         owner: None,
         issue: None,
+        due: Some("2027-02-01".parse().unwrap()),
         url: String::new(),
         interest: 0,
         group: None,
@@ -80,6 +81,12 @@ async fn nothing_from_outside_becomes_markup() {
         assert!(!page.contains("<script>") && !page.contains("alert(\"x\")"), "{path}: {page}");
         assert!(!page.contains(r#"'"&"#), "{path}");
     }
+    assert!(visit.page(&path).await.contains("on 2026-10-17, due 2027-02-01"));
+    let json: Value = serde_json::from_str(&visit.page(&format!("/api/v1{path}")).await).unwrap();
+    assert_eq!(
+        (&json["author"], &json["written_on"], &json["due"]),
+        (&EVIL.into(), &"2026-10-17".into(), &"2027-02-01".into())
+    );
     let mut socket = visit.socket(&format!("/live?view=task&task={}", task.id), &visit.address).await.unwrap();
     let pushed = heard_about(&mut socket, "task-diff").await;
     assert!(pushed.contains("alert(") && !pushed.contains("<script>"), "{pushed}");

@@ -6,14 +6,11 @@ mod tests;
 
 pub use rules::{Rule, rules};
 
-use std::cmp::Reverse;
-
 use serde::{Deserialize, Serialize};
 
 use crate::expect::Expected;
 use crate::finding::Source;
-use crate::names::TaskId;
-use crate::task::{Task, TaskState};
+use crate::task::Task;
 use crate::time::{Day, Timestamp};
 
 /// One part of a score.
@@ -215,13 +212,4 @@ fn age_days(task: &Task, now: Timestamp) -> u64 {
     let written = task.members().filter_map(|finding| finding.written_on).min();
     let age = written.map_or(0, |day| Day::of(now).days_since(day));
     age.max(now.days_since(task.created_at))
-}
-
-/// The ids of the `slots` best tasks that wait to be proposed, best first. Equal points go to the older task,
-/// then to the smaller id, so that the same input gives the same order.
-#[must_use]
-pub fn select(tasks: &[Task], slots: usize) -> Vec<TaskId> {
-    let mut found: Vec<&Task> = tasks.iter().filter(|task| matches!(task.state, TaskState::Found)).collect();
-    found.sort_by_key(|task| (Reverse(task.score.points), task.created_at, task.id.clone()));
-    found.into_iter().take(slots).map(|task| task.id.clone()).collect()
 }

@@ -241,42 +241,52 @@ async fn tell(ctx: &Arc<Context>, repository: &RepoName, kind: EventKind) -> Res
 pub async fn scan(ctx: &Arc<Context>, repository: &Repository, told: bool) -> Result<Looked> {
     let name = &repository.name;
     if is_closed(repository) {
+        ctx.proposing.keep(name, None);
         return Ok(Looked::Parked);
     }
+    let at_work = ctx.progress.begin(name);
+    let looked = measured(ctx, repository, told).await;
+    if let Ok(Looked::Parked) = looked {
+        ctx.proposing.keep(name, None);
+    }
+    // Only now: what waits in a repository that was looked at is known.
+    drop(at_work);
+    looked
+}
+
+async fn measured(ctx: &Arc<Context>, repository: &Repository, told: bool) -> Result<Looked> {
     let in_flight = metrics::gauge!("ccm_operations_in_flight", "operation" => "scan");
     in_flight.increment(1.0);
     let began = std::time::Instant::now();
-    let at_work = ctx.progress.begin(name);
     let looked = look::look(ctx, repository, told).await;
-    drop(at_work);
     in_flight.decrement(1.0);
     let outcome = if looked.is_ok() { "ok" } else { "failed" };
     metrics::counter!("ccm_operations_total", "operation" => "scan", "outcome" => outcome).increment(1);
     metrics::histogram!("ccm_operation_duration_seconds", "operation" => "scan").record(began.elapsed().as_secs_f64());
     match looked {
-        Ok(look) => Ok(look),
-        Err(error) => {
-            let limited = error.downcast_ref::<ForgeError>().and_then(|error| match error {
-                ForgeError::Limited { until } => Some(*until),
-                _ => None,
-            });
-            if let Some(until) = limited {
-                tracing::info!(repository = %name, %until, "reading waits for a limit of the code host");
-                return Ok(Looked::Later(until));
-            }
-            let reason = match why(ctx, name, &error).await {
-                // That is no fault of the repository; the code host's notices tell it.
-                Some(ForgeError::BadCredential(_)) => return Ok(Looked::Later(ctx.now().plus(REFUSED_AGAIN))),
-                Some(said) => said.to_string(),
-                None => format!("{error:#}"),
-            };
-            let failures = repository.failures.saturating_add(1);
-            let wait = backoff(failures, Duration::from_secs(60), Duration::from_secs(6 * 3600));
-            tracing::warn!(repository = %name, failures, error = %reason, "a repository could not be read");
-            park(ctx, Repository { failures, ..repository.clone() }, reason, Some(wait)).await?;
-            Ok(Looked::Parked)
-        }
+        Ok(looked) => Ok(looked),
+        Err(error) => failed(ctx, repository, &error).await,
     }
+}
+
+/// What becomes of a look that failed.
+async fn failed(ctx: &Arc<Context>, repository: &Repository, error: &anyhow::Error) -> Result<Looked> {
+    let name = &repository.name;
+    if let Some(ForgeError::Limited { until }) = error.downcast_ref() {
+        tracing::info!(repository = %name, %until, "reading waits for a limit of the code host");
+        return Ok(Looked::Later(*until));
+    }
+    let reason = match why(ctx, name, error).await {
+        // That is no fault of the repository; the code host's notices tell it.
+        Some(ForgeError::BadCredential(_)) => return Ok(Looked::Later(ctx.now().plus(REFUSED_AGAIN))),
+        Some(said) => said.to_string(),
+        None => format!("{error:#}"),
+    };
+    let failures = repository.failures.saturating_add(1);
+    let wait = backoff(failures, Duration::from_secs(60), Duration::from_secs(6 * 3600));
+    tracing::warn!(repository = %name, failures, error = %reason, "a repository could not be read");
+    park(ctx, Repository { failures, ..repository.clone() }, reason, Some(wait)).await?;
+    Ok(Looked::Parked)
 }
 
 /// What the code host says to a look that failed; git alone does not say whether it is the credential's fault.

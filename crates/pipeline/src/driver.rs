@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::discover::Looked;
-use crate::settings::{Limits, RepositoryPolicy};
+use crate::settings::Limits;
 use crate::{Context, Nudge, approve, discover, follow_up, housekeep, news, propose, rank, sweep};
 
 /// The longest nap between two looks at what is due.
@@ -43,11 +43,10 @@ const WHERE_TOLD: u32 = 10;
 /// How often leftovers are looked for.
 const HOUSEKEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// When things were activated last, and the policies that were read.
+/// When things were activated last.
 #[derive(Default)]
 pub struct Driver {
     last: Mutex<HashMap<String, Timestamp>>,
-    policies: Mutex<HashMap<RepoName, RepositoryPolicy>>,
     open: Mutex<Arc<BTreeSet<RepoName>>>,
     again: Mutex<HashMap<RepoName, (Timestamp, Nudge)>>,
 }
@@ -206,12 +205,11 @@ impl Driver {
         if asked >= Nudge::Code {
             self.done(&look(name), ctx.now());
             match discover::scan(ctx, repository, asked == Nudge::All).await {
-                Ok(Looked::Read(policy)) => {
+                Ok(Looked::Read) => {
                     read = true;
-                    self.remember(name, Some(*policy));
                     log("maintain", Some(name), housekeep::maintain(ctx, name).await);
                 }
-                Ok(Looked::Parked) => self.remember(name, None),
+                Ok(Looked::Parked) => {}
                 Ok(Looked::Later(until)) => self.look_again(name, until, asked),
                 Err(error) => {
                     self.look_again(name, retry, asked);
@@ -223,9 +221,7 @@ impl Driver {
         let quiet = |done: Result<Option<Timestamp>>| {
             done.map(|until| until.into_iter().for_each(|until| self.look_again(name, until, Nudge::Work)))
         };
-        if let Some(policy) = self.policy(name) {
-            steps.push(("propose", quiet(propose::propose_next(ctx, name, &policy).await)));
-        }
+        steps.push(("propose", quiet(propose::propose_next(ctx, name).await)));
         steps.push(("reflect", quiet(propose::reflect(ctx, name).await)));
         let refusal = steps.iter().find_map(|(_, done)| match done.as_ref().err()?.downcast_ref()? {
             ForgeError::Denied { what, why } => Some((what.clone(), why.clone())),
@@ -310,18 +306,6 @@ impl Driver {
 
     fn last(&self, what: &str) -> Option<Timestamp> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).get(what).copied()
-    }
-
-    fn remember(&self, name: &RepoName, policy: Option<RepositoryPolicy>) {
-        let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
-        match policy {
-            Some(policy) => policies.insert(name.clone(), policy),
-            None => policies.remove(name),
-        };
-    }
-
-    fn policy(&self, name: &RepoName) -> Option<RepositoryPolicy> {
-        self.policies.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 }
 

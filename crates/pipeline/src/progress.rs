@@ -61,6 +61,11 @@ impl Progress {
         (Reverse(self.lock().pushed.get(name).copied()), name.clone())
     }
 
+    /// Whether a repository was looked at since the start, whatever came of it.
+    pub(crate) fn was_looked_at(&self, name: &RepoName) -> bool {
+        self.lock().done.contains(name)
+    }
+
     /// How far it has come.
     #[must_use]
     pub fn far(&self) -> Far {

@@ -13,15 +13,16 @@
 //! and the task is rejected instead of proposed.
 
 pub(crate) mod refresh;
+mod share;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use backlog::approval::ContentHash;
 use backlog::event::{Actor, Channel, EventKind, NewEvent};
-use backlog::names::RepoName;
-use backlog::room::Load;
+use backlog::names::{RepoName, TaskId};
+use backlog::room::Waiting;
 use backlog::task::{Command, IssueLink, Proposal, Stage, Task, TaskState};
 use backlog::time::Timestamp;
 use forge::{Forge, ForgeError, IssueClose, IssueDraft, IssuePatch};
@@ -30,71 +31,88 @@ use store::{Commit, StoreError, TaskFilter};
 use crate::settings::{Place, RepositoryPolicy};
 use crate::{Context, keep_going, rank, wording};
 
-/// What proposing remembers within this process.
+/// What proposing remembers within this process. Bounded by the number of repositories.
 #[derive(Default)]
 pub struct Proposing {
     /// One owner's repositories take turns: else two of them could take the same last free slot.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    waits: Mutex<BTreeMap<RepoName, String>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    waits: BTreeMap<RepoName, String>,
+    policies: BTreeMap<RepoName, RepositoryPolicy>,
+    /// Owners whose cap holds something back.
+    tight: BTreeSet<String>,
+    /// The repositories that were told that a place is theirs, and for which task.
+    told: BTreeMap<RepoName, TaskId>,
 }
 
 impl Proposing {
     /// Why nothing more is proposed in a repository where there is more to propose, as finished sentences.
     #[must_use]
     pub fn waits(&self, repository: &RepoName) -> Option<String> {
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner).get(repository).cloned()
+        self.known().waits.get(repository).cloned()
+    }
+
+    /// Keeps a repository's own policy, as the last look read it; `None` where nothing is to be proposed for now.
+    pub(crate) fn keep(&self, repository: &RepoName, policy: Option<RepositoryPolicy>) {
+        let mut known = self.known();
+        match policy {
+            Some(policy) => known.policies.insert(repository.clone(), policy),
+            None => known.policies.remove(repository),
+        };
+    }
+
+    fn policy(&self, repository: &RepoName) -> Option<RepositoryPolicy> {
+        self.known().policies.get(repository).cloned()
     }
 
     fn say(&self, repository: &RepoName, why: Option<String>) {
-        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         match why {
-            Some(why) => waits.insert(repository.clone(), why),
-            None => waits.remove(repository),
+            Some(why) => known.waits.insert(repository.clone(), why),
+            None => known.waits.remove(repository),
         };
     }
 
     fn turn(&self, owner: &str) -> Arc<tokio::sync::Mutex<()>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(owner.to_owned()).or_default().clone()
     }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Reconciler: proposes the best tasks of a repository as far as the caps allow. Gives back when it is to be asked again
-/// because quiet hours end then.
+/// because quiet hours end then. Nothing is proposed in a repository that no look has read, or that is parked.
 ///
 /// # Errors
 /// When the code host or the store cannot be asked; it is tried again at the next activation.
-pub async fn propose_next(
-    ctx: &Arc<Context>,
-    repository: &RepoName,
-    policy: &RepositoryPolicy,
-) -> Result<Option<Timestamp>> {
+pub async fn propose_next(ctx: &Arc<Context>, repository: &RepoName) -> Result<Option<Timestamp>> {
     let forge = ctx.forges.of(repository)?.clone();
     let settings = ctx.settings();
     let stages = vec![Stage::Found, Stage::Proposed, Stage::InReview];
     let here = TaskFilter { repository: Some(repository.clone()), stages, ..TaskFilter::default() };
     let turn = ctx.proposing.turn(repository.owner());
     let _turn = turn.lock().await;
+    let Some(policy) = ctx.proposing.policy(repository) else { return Ok(None) };
     let tasks = ctx.store.tasks(&here).await?;
-    if !tasks.iter().any(|task| task.state.stage() == Stage::Found) {
+    let mine = Waiting::of(repository, &tasks);
+    if mine.found.is_empty() {
         ctx.proposing.say(repository, None);
+        share::pass_on(ctx, repository).await?;
         return Ok(None);
     }
     if let Some(until) = settings.proposals.quiet_until(ctx.now()) {
         ctx.proposing.say(repository, Some(wording::quiet(until)));
         return Ok(Some(until));
     }
-    let (owner, stages) = (repository.owner().to_owned(), vec![Stage::Proposed]);
-    let of_owner = TaskFilter { owner: Some(owner), stages, ..TaskFilter::default() };
-    let count = |stage| tasks.iter().filter(|task| task.state.stage() == stage).count();
-    let load = Load {
-        pulls: count(Stage::InReview),
-        repository: count(Stage::Proposed),
-        owner: ctx.store.tasks(&of_owner).await?.len(),
-    };
-    let free = backlog::room::room(&policy.caps(&settings.proposals), &load);
+    let (chosen, waits) = share::share(ctx, mine, &policy).await?;
     let mut failed = None;
-    let best = backlog::rank::select(&tasks, free.unwrap_or(0));
-    let best = best.iter().filter_map(|id| tasks.iter().find(|task| task.id == *id)).cloned();
+    let best = chosen.iter().filter_map(|id| tasks.iter().find(|task| task.id == *id)).cloned();
     if forge.has_issues() && settings.proposals.place == Place::Issue {
         for task in best {
             keep_going(propose(ctx, forge.as_ref(), task).await, &mut failed)?;
@@ -109,7 +127,7 @@ pub async fn propose_next(
             ctx.nudges.ask(repository);
         }
     }
-    ctx.proposing.say(repository, free.err().map(|full| wording::full(full, repository)));
+    ctx.proposing.say(repository, waits);
     failed.map_or(Ok(None), Err)
 }
 

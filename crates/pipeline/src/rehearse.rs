@@ -27,7 +27,7 @@ use store::TaskFilter;
 
 use crate::approve::{self, Decision};
 use crate::discover::{self, Looked};
-use crate::settings::{Place, RepositoryPolicy};
+use crate::settings::Place;
 use crate::{Context, follow_up, propose, rank};
 
 /// How often the places of closed proposals are filled: the next best may have been closed as well.
@@ -91,8 +91,8 @@ pub async fn rehearse(ctx: &Arc<Context>) -> Result<Rehearsal> {
     let (mut held, mut read) = (Vec::new(), Vec::new());
     for (name, looked) in looks {
         let why = match looked {
-            Ok(Looked::Read(policy)) => {
-                read.push((name.clone(), *policy));
+            Ok(Looked::Read) => {
+                read.push(name.clone());
                 continue;
             }
             Ok(Looked::Later(until)) => Some(format!("A limit of the code host came in between, until {until}.")),
@@ -102,7 +102,7 @@ pub async fn rehearse(ctx: &Arc<Context>) -> Result<Rehearsal> {
         held.extend(why.map(|why| (name.clone(), why)));
     }
     let there = propose_all(ctx, &read, as_issues, &mut held).await?;
-    held.extend(read.iter().filter_map(|(name, _)| Some((name.clone(), ctx.proposing.waits(name)?))));
+    held.extend(read.iter().filter_map(|name| Some((name.clone(), ctx.proposing.waits(name)?))));
     held.sort();
     let link = |task: &Task| {
         let known = task.state.proposal().and_then(|proposal| proposal.issue.clone());
@@ -145,14 +145,14 @@ async fn decided_meanwhile(ctx: &Arc<Context>, name: &RepoName) {
 /// was proposed on the code host before, by task.
 async fn propose_all(
     ctx: &Arc<Context>,
-    read: &[(RepoName, RepositoryPolicy)],
+    read: &[RepoName],
     as_issues: bool,
     held: &mut Vec<(RepoName, String)>,
 ) -> Result<BTreeMap<TaskId, IssueView>> {
     let (mut there, mut asked) = (BTreeMap::new(), BTreeSet::new());
-    for _ in 0..ROUNDS {
-        for (name, policy) in read {
-            propose::propose_next(ctx, name, policy).await?;
+    for round in 0..ROUNDS {
+        for name in read {
+            propose::propose_next(ctx, name).await?;
         }
         let new = in_stage(ctx, Stage::Proposed).await?;
         let new = new.iter().filter(|task| as_issues && task.state.proposal().is_some_and(|it| it.issue.is_none()));
@@ -171,7 +171,8 @@ async fn propose_all(
                 closed = true;
             }
         }
-        if !closed {
+        // What a repository waits for is right only when all have taken their places.
+        if !closed && round > 0 {
             break;
         }
     }

@@ -458,6 +458,23 @@ pub fn full(full: Full, repository: &RepoName) -> String {
     }
 }
 
+/// Why nothing (more) is proposed in a repository: the places that its owner has left go to better tasks.
+#[must_use]
+pub fn better_elsewhere(owner: &str) -> String {
+    format!(
+        "The places that the repositories of {owner} have left go to better tasks in others of them. Decide about some \
+         proposals, and the next ones come."
+    )
+}
+
+/// Why nothing (more) is proposed in a repository yet: the best of all its owner's repositories come first.
+#[must_use]
+pub fn others_first(owner: &str) -> String {
+    format!(
+        "The best tasks of all repositories of {owner} are proposed first, and some of them are still to be looked at."
+    )
+}
+
 /// Why a repository is left alone: what one of its guides says to agents.
 #[must_use]
 pub fn unwelcome(path: &str, said: &str) -> String {

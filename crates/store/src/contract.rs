@@ -31,7 +31,8 @@ macro_rules! contract {
         ]);
         $crate::contract::stories!($open, order: [claims_follow_the_model]);
         $crate::contract::stories!($open, reading: [
-            tasks_come_best_first, filters_narrow, a_search_is_literal, every_stage_is_counted,
+            tasks_come_best_first, filters_narrow, a_search_is_literal,
+            what_waits_is_counted_by_repository_with_the_best_of_each, every_stage_is_counted,
             runs_come_in_order_of_attempts, what_was_worked_is_summed_up_newest_first,
         ]);
         $crate::contract::stories!($open, feed: [

@@ -22,6 +22,7 @@ use backlog::event::{Event, NewEvent};
 use backlog::expect::Worked;
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
+use backlog::room::Waiting;
 use backlog::run::Run;
 use backlog::task::{Stage, Task};
 use backlog::time::Timestamp;
@@ -320,6 +321,9 @@ pub trait Store: Send + Sync + 'static {
     async fn task(&self, id: &TaskId) -> Result<Option<Task>, StoreError>;
     /// Tasks by descending points, then age, then id.
     async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<Task>, StoreError>;
+    /// What waits in the repositories of one owner, by name: how much is open, and the best `of_each` tasks of each that
+    /// could be proposed. Repositories in which nothing waits are left out.
+    async fn waiting(&self, owner: &str, of_each: usize) -> Result<Vec<Waiting>, StoreError>;
     /// How many tasks there are in each stage; every stage in the order of the board, also those without tasks.
     async fn stage_counts(&self) -> Result<Vec<(Stage, u64)>, StoreError>;
 

@@ -46,6 +46,7 @@ use backlog::event::Event;
 use backlog::expect::Worked;
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
+use backlog::room::Waiting;
 use backlog::run::Run;
 use backlog::task::{Stage, Task};
 use backlog::time::Timestamp;
@@ -228,6 +229,10 @@ impl Store for SqliteStore {
 
     async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<Task>, StoreError> {
         self.told(tasks::list(&self.readers, filter).await)
+    }
+
+    async fn waiting(&self, owner: &str, of_each: usize) -> Result<Vec<Waiting>, StoreError> {
+        self.told(tasks::waiting(&self.readers, owner, of_each).await)
     }
 
     async fn stage_counts(&self) -> Result<Vec<(Stage, u64)>, StoreError> {

@@ -2,8 +2,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::sample::{NOW, finding, proposal, repo, task};
-use crate::task::Command;
+use crate::sample::{NOW, finding, repo, task};
 
 fn days(n: i64) -> Timestamp {
     Timestamp(NOW.0 + n * 86_400_000)
@@ -171,34 +170,6 @@ fn what_went_well_before_comes_earlier(#[case] merged: usize, #[case] tasks: usi
     assert_eq!(scored.points, 50 + points);
     let said = scored.reasons.iter().map(|reason| reason.name.as_str()).nth(1);
     assert_eq!(said, (points != 0).then_some(format!("{merged} of {tasks} like it were merged")).as_deref());
-}
-
-#[test]
-fn only_waiting_tasks_are_selected_best_first_then_oldest_then_by_id() {
-    let with = |text: &str, points: i64, created_at: Timestamp| {
-        let task = task("TODO", text);
-        Task { score: Score { points, reasons: Vec::new() }, created_at, ..task }
-    };
-    let mut twins = [with("same a", 20, days(1)), with("same b", 20, days(1))];
-    twins.sort_by_key(|task| task.id.clone());
-    let [first, second] = twins;
-    let tasks = vec![
-        with("best", 30, days(9)),
-        with("old", 20, NOW),
-        first,
-        second,
-        with("bad", -5, NOW),
-        with("taken", 99, NOW).apply(Command::Propose(proposal("Body")), NOW).unwrap(),
-    ];
-    let expected: Vec<TaskId> = tasks[..5].iter().map(|task| task.id.clone()).collect();
-    for turn in 0..tasks.len() {
-        let mut shuffled = tasks.clone();
-        shuffled.rotate_left(turn);
-        assert_eq!(select(&shuffled, 9), expected);
-        shuffled.reverse();
-        assert_eq!(select(&shuffled, 2), expected[..2]);
-        assert_eq!(select(&shuffled, 0), []);
-    }
 }
 
 #[test]

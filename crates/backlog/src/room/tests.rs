@@ -44,3 +44,56 @@ proptest! {
         }
     }
 }
+
+fn waiting(name: &str, points: &[i64]) -> Waiting {
+    let candidate = |(n, points): (usize, &i64)| {
+        let id = TaskId::derive(&name.parse().unwrap(), &n.to_string());
+        Candidate { id, points: *points, created_at: Timestamp(7) }
+    };
+    let found = points.iter().enumerate().map(candidate).collect();
+    Waiting { repository: name.parse().unwrap(), proposed: 0, pulls: 0, found }
+}
+
+#[test]
+fn the_best_of_all_repositories_take_the_places_that_are_left() {
+    let mut all =
+        vec![(waiting("me/a", &[90, 80, 70]), 2), (waiting("me/b", &[85, 10]), 5), (waiting("me/c", &[99]), 0)];
+    for _ in 0..3 {
+        all.rotate_left(1);
+        let names =
+            |places| -> Vec<String> { shares(&all, places).iter().map(|(name, _)| name.name().to_owned()).collect() };
+        assert_eq!(names(2), ["a", "b"], "the points decide, not the order");
+        assert_eq!(names(9), ["a", "b", "a", "b"], "no repository gets more than it has room for");
+        assert_eq!(names(0), [""; 0]);
+    }
+}
+
+#[test]
+fn of_equal_points_the_earlier_day_comes_first_and_then_the_smaller_id() {
+    let mut same = waiting("me/a", &[5, 5, 5]);
+    same.found[0].created_at = Timestamp(86_400_000);
+    (same.found[1].created_at, same.found[2].created_at) = (Timestamp(9), Timestamp(8));
+    let mut expected: Vec<TaskId> = same.found[1..].iter().map(|one| one.id.clone()).collect();
+    expected.sort();
+    expected.push(same.found[0].id.clone());
+    let chosen: Vec<TaskId> = shares(&[(same, 9)], 9).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(chosen, expected);
+}
+
+proptest! {
+    /// What gets a place before others are known keeps it, as long as enough places are held back for them: so the order
+    /// of looks does not matter.
+    #[test]
+    fn places_that_are_held_back_make_the_order_of_looks_not_matter(
+        known in prop::collection::vec(prop::collection::vec(0i64..6, 0..5), 1..4),
+        late in prop::collection::vec(0i64..6, 0..5),
+        (room, places) in (0usize..4, 0usize..12),
+    ) {
+        let names = ["me/a", "me/b", "me/c"];
+        let mut all: Vec<_> = known.iter().zip(names).map(|(points, name)| (waiting(name, points), room)).collect();
+        let early = shares(&all, places.saturating_sub(room));
+        all.push((waiting("me/late", &late), room));
+        let whole = shares(&all, places);
+        prop_assert!(early.iter().all(|one| whole.contains(one)), "{early:?} {whole:?}");
+    }
+}

@@ -11,7 +11,7 @@ use backlog::run::{RunOutcome, RunState};
 use backlog::task::{Stage, Task};
 use pipeline::approve::{Decision, add, decide};
 use pipeline::driver::Driver;
-use pipeline::settings::{AgentKind, PromptBy, RepositoryPolicy};
+use pipeline::settings::{AgentKind, PromptBy};
 use pipeline::{Context, discover, housekeep, propose, verify, worker};
 use store::{EventQuery, JobKind};
 use testkit::github::Fault;
@@ -193,7 +193,7 @@ async fn a_proposal_that_is_refused_holds_up_no_other() {
     let repository = t.ctx.store.repositories().await.unwrap().remove(0);
     discover::scan(&t.ctx, &repository, true).await.unwrap();
     t.github.fail(Fault::status(422, "Validation Failed").on("POST /repos/{owner}/{repo}/issues"));
-    propose::propose_next(&t.ctx, &app(), &RepositoryPolicy::default()).await.unwrap_err();
+    propose::propose_next(&t.ctx, &app()).await.unwrap_err();
     assert_eq!((t.tasks().await.len(), t.github.issues().len()), (4, 3));
     t.check_invariants().await;
 }

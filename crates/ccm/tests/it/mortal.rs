@@ -9,6 +9,7 @@ use backlog::event::Event;
 use backlog::expect::Worked;
 use backlog::intent::WriteIntent;
 use backlog::names::{RepoName, RunId, TaskId};
+use backlog::room::Waiting;
 use backlog::run::Run;
 use backlog::task::{Stage, Task};
 use backlog::time::Timestamp;
@@ -84,6 +85,10 @@ impl Store for Mortal {
     async fn tasks(&self, filter: &TaskFilter) -> Result<Vec<Task>, StoreError> {
         self.life.living().await;
         self.store.tasks(filter).await
+    }
+    async fn waiting(&self, owner: &str, of_each: usize) -> Result<Vec<Waiting>, StoreError> {
+        self.life.living().await;
+        self.store.waiting(owner, of_each).await
     }
     async fn stage_counts(&self) -> Result<Vec<(Stage, u64)>, StoreError> {
         self.life.living().await;

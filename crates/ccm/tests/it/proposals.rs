@@ -7,10 +7,11 @@ use backlog::event::{Actor, Channel};
 use backlog::task::Stage;
 use pipeline::approve::{self, Decision};
 use pipeline::propose::propose_next;
-use pipeline::settings::{Place, RepositoryPolicy};
+use pipeline::settings::Place;
 
 use crate::story::Story;
 
+const TEN_MINUTES: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A source file with so many things to do.
@@ -51,35 +52,99 @@ async fn a_card_on_the_dashboard_writes_nothing_to_github_before_the_pull_reques
     t.end().await;
 }
 
+/// Three more repositories with so much to do, of which the last has the best.
+async fn with_more(t: &Story) {
+    for (name, tag) in [("me/one", "TODO"), ("me/three", "BUG"), ("me/two", "FIXME")] {
+        t.github.repo(name).await;
+        t.github.commit(name, "Begin", &[("app.py", todos(4).replace("TODO", tag).as_str())]).await;
+    }
+}
+
+/// How many proposals are open in each.
+async fn open(t: &Story) -> [usize; 4] {
+    let open = t.tasks().await.into_iter().filter(|task| task.state.stage() == Stage::Proposed);
+    let places: Vec<String> = open.map(|task| task.repository.to_string()).collect();
+    ["me/app", "me/one", "me/two", "me/three"].map(|name| places.iter().filter(|place| *place == name).count())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_has_no_more_open_proposals_than_its_cap_whoever_proposes_at_once() {
+async fn the_best_of_all_an_owners_repositories_take_its_places_whichever_was_looked_at_first() {
     let mut t = Story::start().await;
     t.set(|settings| settings.proposals.max_open_per_repository = 0).await;
-    for name in ["me/one", "me/two", "me/three"] {
-        t.github.repo(name).await;
-        t.github.commit(name, "Begin", &[("app.py", todos(4).as_str())]).await;
-    }
+    with_more(&t).await;
     t.later(HOUR).await;
     assert_eq!((in_stage(&t, Stage::Proposed).await, in_stage(&t, Stage::Found).await), (0, 13));
     assert!(waits(&t, "me/one").unwrap().starts_with("The settings allow no proposal here."), "the cap is 0");
     t.set(|settings| {
-        settings.proposals.max_open_per_repository = 5;
-        settings.proposals.max_open_per_owner = 6;
+        settings.proposals.max_open_per_repository = 3;
+        settings.proposals.max_open_per_owner = 5;
     })
     .await;
-    let names = ["me/one", "me/two", "me/three"].map(|name| name.parse().unwrap());
-    let policy = RepositoryPolicy::default();
-    for done in futures::future::join_all(names.iter().map(|name| propose_next(&t.ctx, name, &policy))).await {
-        done.unwrap();
-    }
-    assert_eq!(in_stage(&t, Stage::Proposed).await, 6);
+    // By name, so that the repository with the best tasks is looked at after two others.
+    t.beat(Duration::ZERO).await;
+    assert_eq!(open(&t).await[..2], [0, 0], "places are held back for what is not known yet");
     t.settle().await;
-    let issues: usize = ["me/one", "me/two", "me/three"].iter().map(|name| t.github.issues_in(name).len()).sum();
-    assert_eq!((in_stage(&t, Stage::Proposed).await, issues), (6, 6));
+    assert_eq!(open(&t).await, [0, 0, 2, 3]);
     assert_eq!(
         waits(&t, "me/app").unwrap(),
-        "The repositories of me have 6 open proposals, and no more may be. Decide about some, and the next ones come."
+        "The repositories of me have 5 open proposals, and no more may be. Decide about some, and the next ones come."
     );
+    // A place that becomes free goes to the best that waits, at once and elsewhere.
+    let writes = t.writes().len();
+    t.later(HOUR).await;
+    assert_eq!((t.writes().len(), open(&t).await), (writes, [0, 0, 2, 3]), "nothing more fits");
+    t.clock.advance(TEN_MINUTES);
+    t.github.comment(("me/two", 1), "maintainer", "/ccm reject");
+    t.github.comment(("me/three", 1), "maintainer", "/ccm reject");
+    t.beat(TEN_MINUTES).await;
+    t.step().await;
+    assert_eq!(open(&t).await, [0, 0, 2, 3], "the next ones of the same two: they have the best");
+    assert_eq!(in_stage(&t, Stage::Rejected).await, 2);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_becomes_free_goes_at_once_to_the_best_that_waits_elsewhere() {
+    let mut t = Story::start().await;
+    t.github.repo("me/three").await;
+    t.github.commit("me/three", "Begin", &[("app.py", todos(1).replace("TODO", "BUG").as_str())]).await;
+    t.set(|settings| settings.proposals.max_open_per_owner = 1).await;
+    t.settle().await;
+    assert_eq!(open(&t).await, [0, 0, 0, 1]);
+    t.clock.advance(TEN_MINUTES);
+    t.github.comment(("me/three", 1), "maintainer", "/ccm reject");
+    t.beat(TEN_MINUTES).await;
+    t.step().await;
+    assert_eq!(open(&t).await, [1, 0, 0, 0]);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_has_no_more_open_proposals_than_its_cap_whoever_proposes_at_once() {
+    let mut t = Story::start().await;
+    with_more(&t).await;
+    t.set(|settings| settings.proposals.max_open_per_owner = 0).await;
+    t.settle().await;
+    let mut settings = (*t.ctx.settings()).clone();
+    settings.proposals.max_open_per_owner = 6;
+    t.ctx.set_settings(settings);
+    let names = ["me/one", "me/two", "me/three"].map(|name| name.parse().unwrap());
+    for done in futures::future::join_all(names.iter().map(|name| propose_next(&t.ctx, name))).await {
+        done.unwrap();
+    }
+    assert_eq!((in_stage(&t, Stage::Proposed).await, open(&t).await), (6, [0, 0, 2, 4]));
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_is_parked_holds_no_places_back() {
+    let mut t = Story::start().await;
+    with_more(&t).await;
+    t.github.commit("me/three", "Break it", &[(".github/ccm.toml", "checks = 3\n")]).await;
+    t.set(|settings| settings.proposals.max_open_per_owner = 5).await;
+    t.settle().await;
+    let open = open(&t).await;
+    assert_eq!((open.iter().sum::<usize>(), open[3]), (5, 0), "{open:?}");
     t.end().await;
 }
 

@@ -39,8 +39,8 @@ const SPACE: &str = "looks";
 /// What a look at a repository came to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Looked {
-    /// It was read; this is its own policy.
-    Read(Box<RepositoryPolicy>),
+    /// It was read, and its own policy is kept for proposing.
+    Read,
     /// It is not to be proposed to for now.
     Parked,
     /// A limit of the code host came in between, which ends then; nothing is known that was not known before.
@@ -102,7 +102,8 @@ pub(super) async fn look(ctx: &Arc<Context>, repository: &Repository, told: bool
         ..repository.clone()
     };
     ctx.store.put_repository(&healthy).await?;
-    Ok(Looked::Read(Box::new(rules.policy)))
+    ctx.proposing.keep(name, Some(rules.policy));
+    Ok(Looked::Read)
 }
 
 /// What the sources that `wanted` selects find in a repository now; nothing is recorded. None where it has no commits.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use backlog::rank::Score;
+use backlog::room::Waiting;
 use backlog::task::{Stage, Task};
 
 use super::sample::{NOW, REPO, at, repo, run, states, stored, task};
@@ -48,6 +49,33 @@ pub(crate) async fn filters_narrow(store: Arc<dyn Store>) {
     }
     let owner = TaskFilter { owner: Some("acme".into()), ..TaskFilter::default() };
     assert_eq!(titles(&*store, owner).await.len(), 4);
+}
+
+pub(crate) async fn what_waits_is_counted_by_repository_with_the_best_of_each(store: Arc<dyn Store>) {
+    let scored =
+        |name: &str, title: &str, points| Task { score: Score { points, reasons: Vec::new() }, ..task(name, title) };
+    for (name, title, points) in [
+        ("acme/a", "one", 1),
+        ("acme/a", "three", 3),
+        ("acme/a", "two", 2),
+        ("acme/b", "nine", 9),
+        ("acme-x/a", "x", 5),
+    ] {
+        stored(&*store, scored(name, title, points)).await;
+    }
+    for stage in [Stage::Proposed, Stage::InReview, Stage::Done] {
+        let mut moved = stored(&*store, task("acme/b", stage.as_str())).await;
+        moved.state = states(&moved).into_iter().find(|state| state.stage() == stage).unwrap();
+        stored(&*store, moved).await;
+    }
+    let waiting = store.waiting("acme", 2).await.unwrap();
+    let told = |one: &Waiting| {
+        let points: Vec<i64> = one.found.iter().map(|one| one.points).collect();
+        (one.repository.to_string(), one.proposed, one.pulls, points)
+    };
+    let told: Vec<_> = waiting.iter().map(told).collect();
+    assert_eq!(told, [("acme/a".to_owned(), 0, 0, vec![3, 2]), ("acme/b".to_owned(), 1, 1, vec![9])]);
+    assert_eq!(store.waiting("nobody", 2).await.unwrap(), []);
 }
 
 pub(crate) async fn a_search_is_literal(store: Arc<dyn Store>) {

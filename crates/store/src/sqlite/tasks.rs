@@ -1,8 +1,12 @@
 //! Tasks.
 
+use std::collections::BTreeMap;
+
 use backlog::expect::Worked;
-use backlog::names::TaskId;
+use backlog::names::{RepoName, TaskId};
+use backlog::room::{Candidate, Waiting};
 use backlog::task::{Stage, Task};
+use backlog::time::Timestamp;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
 
 use super::failure::{Failure, count, decode, encode, integer, rows, word};
@@ -65,6 +69,45 @@ pub(super) async fn list(db: &SqlitePool, filter: &TaskFilter) -> Result<Vec<Tas
     query.push(" ORDER BY points DESC, created_at, id LIMIT ").push_bind(rows(filter.limit, MAX_ROWS));
     let found: Vec<String> = query.build_query_scalar().fetch_all(db).await?;
     found.iter().map(|data| decode("task", data)).collect()
+}
+
+pub(super) async fn waiting(db: &SqlitePool, owner: &str, of_each: usize) -> Result<Vec<Waiting>, Failure> {
+    // All that begins with `owner/`, as in `list`.
+    let (from, to) = (format!("{owner}/"), format!("{owner}0"));
+    let counts: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT repository, stage, count(*) FROM tasks WHERE repository >= $1 AND repository < $2
+         AND stage IN ('found', 'proposed', 'in_review') GROUP BY repository, stage",
+    )
+    .bind(&from)
+    .bind(&to)
+    .fetch_all(db)
+    .await?;
+    let mut all: BTreeMap<RepoName, Waiting> = BTreeMap::new();
+    for (repository, stage, tasks) in counts {
+        let repository: RepoName = word("repository", repository)?;
+        let empty = || Waiting { repository: repository.clone(), proposed: 0, pulls: 0, found: Vec::new() };
+        let here = all.entry(repository.clone()).or_insert_with(empty);
+        match word("stage", stage)? {
+            Stage::Proposed => here.proposed = count(tasks) as usize,
+            Stage::InReview => here.pulls = count(tasks) as usize,
+            _ => {}
+        }
+    }
+    let best: Vec<(String, String, i64, i64)> = sqlx::query_as(
+        "SELECT repository, id, points, created_at FROM (SELECT repository, id, points, created_at, row_number() OVER
+         (PARTITION BY repository ORDER BY points DESC, created_at / 86400000, id) AS place
+         FROM tasks WHERE stage = 'found' AND repository >= $1 AND repository < $2) WHERE place <= $3",
+    )
+    .bind(&from)
+    .bind(&to)
+    .bind(rows(of_each, MAX_ROWS))
+    .fetch_all(db)
+    .await?;
+    for (repository, id, points, created_at) in best {
+        let candidate = Candidate { id: word("task", id)?, points, created_at: Timestamp(created_at) };
+        all.get_mut(&word("repository", repository)?).into_iter().for_each(|here| here.found.push(candidate.clone()));
+    }
+    Ok(all.into_values().collect())
 }
 
 /// What an agent worked on and has ended, newest first.

@@ -22,6 +22,10 @@ pub enum About {
     Code(RepoName),
     /// At the issues and pull requests of a repository.
     Work(RepoName),
+    /// There too, and whether its issues are work now.
+    Issues(RepoName),
+    /// There too, and at the checks of its default branch.
+    Checks(RepoName),
     /// At the security alerts of a repository.
     Alerts(RepoName),
     /// At which repositories there are and what may be done in them.

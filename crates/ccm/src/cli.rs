@@ -136,6 +136,9 @@ pub struct Init {
     /// Where GitHub reaches this service, ending in /webhooks/github; left out, it asks GitHub every five minutes
     #[arg(long, value_name = "URL", requires = "github_app")]
     pub webhook_url: Option<String>,
+    /// Take up security alerts too; with --github-app the App asks for leave to read them and to be told of them
+    #[arg(long)]
+    pub security_alerts: bool,
     /// The REST interface of an enterprise server, https://HOST/api/v3
     #[arg(long, value_name = "URL")]
     pub api_url: Option<String>,

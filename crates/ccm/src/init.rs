@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use pipeline::settings::SecurityAlertSource;
+
 use crate::cli::{Common, Init};
 use crate::config::{ConfigError, GitHub, data_dir, parse};
 use crate::{DONE, output};
@@ -14,6 +16,10 @@ use crate::{DONE, output};
 const TEMPLATE: &str = include_str!("init/ccm.toml");
 /// What stands in the template for GitHub.
 const NO_GITHUB: &str = "# [github]\n# token_env = \"GITHUB_TOKEN\"\n# repositories = [\"me/*\"]\n";
+
+/// What stands in the template for security alerts.
+const NO_ALERTS: &str =
+    "# [sources.security-alert]\n# enabled = true       # and alerts of GitHub; they need further permissions\n";
 
 /// Writes a commented configuration file, after making a GitHub App where one is wanted.
 ///
@@ -42,7 +48,10 @@ pub async fn init(common: &Common, wanted: Init) -> Result<u8> {
         (false, false) => github_section(&wanted, &globs, "token_env = \"GITHUB_TOKEN\"\n"),
         (false, true) => NO_GITHUB.to_owned(),
     };
-    let text = TEMPLATE.replace(NO_GITHUB, &section);
+    let mut text = TEMPLATE.replace(NO_GITHUB, &section);
+    if wanted.security_alerts {
+        text = text.replace(NO_ALERTS, "[sources.security-alert]\nenabled = true\n");
+    }
     parse(&text).map_err(|error| ConfigError(format!("the file would not be valid: {error}")))?;
     std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     output::remark(&format!("Wrote {}. Next: `ccm doctor` says what is missing, `ccm serve` starts.", file.display()));
@@ -61,7 +70,8 @@ async fn app_section(wanted: &Init, globs: &[String], dir: &Path) -> Result<(Str
     let api_url = wanted.api_url.clone().unwrap_or_else(|| GitHub::default().api_url);
     let api_url = api_url.parse().map_err(|_| ConfigError(format!("--api-url {api_url} is no address")))?;
     let (organization, webhook_url) = (wanted.organization.clone(), wanted.webhook_url.clone());
-    let made = app::make(&app::Wish { api_url, organization, webhook_url }, dir).await?;
+    let alerts = if wanted.security_alerts { SecurityAlertSource::default().kinds } else { Vec::new() };
+    let made = app::make(&app::Wish { api_url, organization, webhook_url, alerts }, dir).await?;
     let path = |path: &Path| quoted(&path.to_string_lossy());
     let (key, secret) = (path(&made.private_key_file), path(&made.webhook_secret_file));
     let app =

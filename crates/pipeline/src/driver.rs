@@ -161,6 +161,9 @@ impl Driver {
         if ctx.nudges.take_news() || self.due(ctx, "take in", TAKE_IN_EVERY) {
             log("take in", None, news::take_in(ctx).await);
         }
+        if ctx.nudges.has_hints() && self.due(ctx, "hints", sweep::HINTED_EVERY) {
+            log("hints", None, sweep::hinted(ctx, &ctx.nudges.take_hints()).await);
+        }
         if self.due(ctx, "recover", news::RECOVER_EVERY) {
             log("recover", None, news::recover(ctx).await);
         }

@@ -283,6 +283,7 @@ pub struct Nudges {
 #[derive(Default)]
 struct Waiting {
     repositories: BTreeMap<RepoName, Nudge>,
+    hints: BTreeMap<RepoName, Hint>,
     list: bool,
     news: bool,
 }
@@ -298,7 +299,35 @@ pub enum Nudge {
     All,
 }
 
+/// What somebody says has happened in a repository, of which it is to be asked whether it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hint {
+    /// Something that the question what changed tells of: its code, its checks, an issue, a pull request.
+    Change,
+    /// Something that this question does not tell of: an alert.
+    Alert,
+}
+
 impl Nudges {
+    /// Asks for it to be looked up, soon and together with others, whether what happened in a repository matters.
+    pub fn hint(&self, repository: &RepoName, hint: Hint) {
+        let mut waiting = self.lock();
+        let noted = waiting.hints.entry(repository.clone()).or_insert(hint);
+        *noted = hint.max(*noted);
+        drop(waiting);
+        self.whole.notify_one();
+    }
+
+    /// Whether there are hints.
+    pub(crate) fn has_hints(&self) -> bool {
+        !self.lock().hints.is_empty()
+    }
+
+    /// Takes the hints since the last call.
+    pub(crate) fn take_hints(&self) -> BTreeMap<RepoName, Hint> {
+        std::mem::take(&mut self.lock().hints)
+    }
+
     /// Asks for one repository's issues and pull requests to be looked at soon.
     pub fn ask(&self, repository: &RepoName) {
         self.ask_for(repository, Nudge::Work);

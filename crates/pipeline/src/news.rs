@@ -7,7 +7,9 @@
 //! nothing. Each is taken up once, however often it comes. A lost one costs time and nothing else: it is noticed after
 //! five minutes where the code host lists it, and after an hour where it does not (R49).
 //!
-//! **Design.** Reconcilers. What a delivery asks for is asked for before it is marked as taken up.
+//! **Design.** Reconcilers. What a delivery asks for is asked for before it is marked as taken up. What concerns decisions
+//! is looked at at once; whether checks, issues or alerts are other work now is asked for together, once a minute at most
+//! ([`sweep::hinted`]): a hundred checks that end cost one question and one look.
 //!
 //! **Known races.** The process dies between the two: it is taken up again at the next start, which looks at everything
 //! anyway. Harmless.
@@ -22,7 +24,7 @@ use backlog::names::RepoName;
 use backlog::time::Timestamp;
 use forge::ForgeError;
 
-use crate::{Context, sweep};
+use crate::{Context, Hint, sweep};
 
 /// How many deliveries are taken up at once.
 const BATCH: usize = 500;
@@ -75,13 +77,32 @@ async fn take_up(
     {
         return "own";
     }
+    let sources = &ctx.settings().sources;
     match &delivery.about {
         About::Nothing => return "ignored",
         About::Repositories => ctx.nudges.ask_for_list(),
-        About::Code(name) | About::Work(name) | About::Alerts(name) if !watched.contains(name) => return "ignored",
+        About::Code(name) | About::Work(name) | About::Issues(name) | About::Checks(name) | About::Alerts(name)
+            if !watched.contains(name) =>
+        {
+            return "ignored";
+        }
         About::Code(name) => ctx.nudges.ask_for_code(name),
         About::Work(name) => ctx.nudges.ask(name),
-        About::Alerts(name) => ctx.nudges.ask_for_all(name),
+        About::Issues(name) => {
+            // A decision is read at once; whether it is other work now can wait a minute.
+            ctx.nudges.ask(name);
+            if sources.stale_issue.enabled || !sources.issue_label.labels.is_empty() {
+                ctx.nudges.hint(name, Hint::Change);
+            }
+        }
+        About::Checks(name) => {
+            ctx.nudges.ask(name);
+            if sources.ci.enabled {
+                ctx.nudges.hint(name, Hint::Change);
+            }
+        }
+        About::Alerts(name) if sources.security_alert.enabled => ctx.nudges.hint(name, Hint::Alert),
+        About::Alerts(_) => return "ignored",
     }
     "used"
 }

@@ -1,7 +1,8 @@
 //! The sweep: asking which repositories changed, instead of looking at each.
 //!
 //! **Definition.** [`changed`] asks the code hosts about all repositories at once and nudges those in which something
-//! happened; [`everything`] nudges all of them, for what nobody told of.
+//! happened; [`hinted`] asks so about a few of which somebody says so; [`everything`] nudges all of them, for what nobody
+//! told of.
 //!
 //! **Wanted properties.** A thousand repositories in which nothing happens cost twenty requests a sweep and no look at
 //! any of them. A repository that was renamed, archived, deleted or closed to the credential is parked with a reason
@@ -26,10 +27,12 @@ use git::{GitError, RemoteHead};
 use store::Repository;
 
 use crate::discover::{is_closed, park};
-use crate::{Context, discover};
+use crate::{Context, Hint, discover};
 
 /// How often everything is looked at, whatever the code hosts say (R49).
 pub(crate) const EVERYTHING_EVERY: Duration = Duration::from_secs(3600);
+/// How often hints are followed: what comes in between is one question.
+pub(crate) const HINTED_EVERY: Duration = Duration::from_secs(60);
 /// Questions to git at once; a host's own bound is the same.
 const AT_ONCE: usize = 8;
 const SPACE: &str = "sweep";
@@ -42,6 +45,23 @@ type Marks = BTreeMap<RepoName, String>;
 /// # Errors
 /// When the store fails, or a code host: the next sweep asks again.
 pub async fn changed(ctx: &Arc<Context>) -> Result<()> {
+    asked(ctx, |_| true, true).await
+}
+
+/// Reconciler: nudges those of the hinted repositories in which something happened.
+///
+/// # Errors
+/// As [`changed`]; then the next sweep asks.
+pub async fn hinted(ctx: &Arc<Context>, hints: &BTreeMap<RepoName, Hint>) -> Result<()> {
+    for (name, _) in hints.iter().filter(|(_, hint)| **hint == Hint::Alert) {
+        ctx.nudges.ask_for_all(name);
+    }
+    asked(ctx, |name| hints.get(name) == Some(&Hint::Change), false).await
+}
+
+/// Asks about the repositories that `wanted` selects, and git where the code host is not asked, if `by_git`; else those are
+/// nudged: git knows neither checks nor issues.
+async fn asked(ctx: &Arc<Context>, wanted: impl Fn(&RepoName) -> bool, by_git: bool) -> Result<()> {
     let repositories = ctx.store.repositories().await?;
     let before = ctx.store.note(SPACE, KEY, ctx.now()).await?;
     let mut marks: Marks = before.as_ref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -50,9 +70,17 @@ pub async fn changed(ctx: &Arc<Context>) -> Result<()> {
     for (forge, local) in [(&ctx.forges.github, false), (&ctx.forges.local, true)] {
         let Some(forge) = forge else { continue };
         let here =
-            repositories.iter().filter(|repository| repository.name.is_local() == local && !is_closed(repository));
+            repositories.iter().filter(|one| one.name.is_local() == local && !is_closed(one) && wanted(&one.name));
         let here: Vec<&Repository> = here.collect();
-        if let Err(error) = ask(ctx, forge, &here, &mut marks).await {
+        let done = match ask(ctx, forge, &here, &mut marks).await {
+            Ok(unasked) if by_git => ask_git(ctx, unasked, &mut marks).await,
+            Ok(unasked) => {
+                unasked.iter().for_each(|name| ctx.nudges.ask_for_all(name));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
             failed.get_or_insert(error);
         }
     }
@@ -87,11 +115,17 @@ pub(crate) fn why_closed(change: &Change) -> Option<String> {
     }
 }
 
-async fn ask(ctx: &Arc<Context>, forge: &Arc<dyn Forge>, here: &[&Repository], marks: &mut Marks) -> Result<()> {
+/// Asks a code host; gives the repositories that it was not asked for.
+async fn ask(
+    ctx: &Arc<Context>,
+    forge: &Arc<dyn Forge>,
+    here: &[&Repository],
+    marks: &mut Marks,
+) -> Result<Vec<RepoName>> {
     let mark = |name: &RepoName| marks.get(name).cloned().unwrap_or_default();
     let known: Vec<Known> = here.iter().map(|one| Known { name: one.name.clone(), mark: mark(&one.name) }).collect();
     if known.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut unasked = Vec::new();
     for (name, change) in forge.changes(&known).await? {
@@ -110,7 +144,7 @@ async fn ask(ctx: &Arc<Context>, forge: &Arc<dyn Forge>, here: &[&Repository], m
             }
         }
     }
-    ask_git(ctx, unasked, marks).await
+    Ok(unasked)
 }
 
 /// Asks git for the heads of what the code host was not asked for.

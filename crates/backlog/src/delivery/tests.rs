@@ -30,8 +30,9 @@ fn only_a_thing_that_was_seen_later_makes_an_event_old() {
 #[test]
 fn a_delivery_is_read_as_it_was_written() {
     let repository: RepoName = "acme/app".parse().unwrap();
-    let (code, alerts) = (About::Code(repository.clone()), About::Alerts(repository.clone()));
-    for about in [code, alerts, About::Work(repository), About::Repositories, About::Nothing] {
+    let of = |about: fn(RepoName) -> About| about(repository.clone());
+    let [code, alerts, issues, checks] = [About::Code, About::Alerts, About::Issues, About::Checks].map(of);
+    for about in [code, alerts, issues, checks, About::Work(repository.clone()), About::Repositories, About::Nothing] {
         let delivery = Delivery { about, ..delivery("s", Some(1)) };
         let text = serde_json::to_string(&delivery).unwrap();
         assert_eq!(serde_json::from_str::<Delivery>(&text).unwrap(), delivery, "{text}");

@@ -17,6 +17,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use backlog::alert::AlertKind;
 use forge::github::manifest::{Manifest, NOWHERE, NewApp, convert};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -37,6 +38,8 @@ pub struct Wish {
     pub organization: Option<String>,
     /// Where GitHub reaches the service; `None`: nowhere.
     pub webhook_url: Option<String>,
+    /// The kinds of alerts that the App may read and is told of.
+    pub alerts: Vec<AlertKind>,
 }
 
 /// A new App and where its keys are.
@@ -72,6 +75,7 @@ pub async fn make(wish: &Wish, dir: &Path) -> Result<Made> {
         redirect_url: format!("http://{host}/made"),
         webhook_url: wish.webhook_url.clone().unwrap_or_else(|| NOWHERE.to_owned()),
         organization: wish.organization.clone(),
+        alerts: wish.alerts.clone(),
     };
     let page = page(manifest.form_url(&wish.api_url, &state).as_str(), &manifest.json(&wish.api_url).to_string());
     let (sender, code) = oneshot::channel();

@@ -38,8 +38,16 @@ fn every_published_example_is_read() {
             let delivery = read_event("guid", name, example.to_string().as_bytes())
                 .unwrap_or_else(|error| panic!("{name}: {error}\n{example}"));
             assert_eq!(delivery.sender, example["sender"]["id"].as_u64(), "{name}");
-            let work = matches!(name, "issues" | "issue_comment" | "pull_request" | "pull_request_review" | "label");
-            assert!(!work || matches!(delivery.about, About::Work(_)), "{name}: {delivery:?}");
+            let fits = match name {
+                "pull_request" | "pull_request_review" => matches!(delivery.about, About::Work(_)),
+                "issues" | "issue_comment" | "label" => matches!(delivery.about, About::Issues(_)),
+                "status" => matches!(delivery.about, About::Work(_) | About::Checks(_)),
+                "dependabot_alert" | "code_scanning_alert" | "secret_scanning_alert" => {
+                    matches!(delivery.about, About::Alerts(_))
+                }
+                _ => true,
+            };
+            assert!(fits, "{name}: {delivery:?}");
             let list = matches!(name, "installation" | "installation_repositories" | "repository");
             assert!(!list || delivery.about == About::Repositories, "{name}: {delivery:?}");
             assert!(!(name == "issues" || name == "pull_request") || delivery.updated_at.is_some(), "{name}");

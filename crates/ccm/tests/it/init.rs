@@ -25,8 +25,8 @@ fn attribute(page: &str, name: &str) -> String {
 
 /// `ccm init --github-app` at the point where it waits for the person, with the address it shows.
 async fn waiting(dir: &Path, github: &FakeGitHub) -> (Child, Lines<BufReader<ChildStderr>>, String) {
-    let arguments = ["init", "--github-app", "--github", "acme/*", "--organization", "acme", "--api-url", github.url()];
-    let mut child = ccm(dir, &arguments).spawn().unwrap();
+    let arguments = ["init", "--github-app", "--security-alerts", "--github", "acme/*", "--organization", "acme"];
+    let mut child = ccm(dir, &[&arguments[..], &["--api-url", github.url()]].concat()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     loop {
         let line = said.next_line().await.unwrap().expect("it says where to go");
@@ -49,6 +49,10 @@ async fn an_app_is_made_by_a_form_and_its_keys_are_kept() {
     let state = action.strip_prefix(&place).unwrap_or_else(|| panic!("the form goes to {action}"));
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(manifest["hook_attributes"]["url"], "https://ccm.invalid/webhooks/github");
+    let permissions = &manifest["default_permissions"];
+    for alerts in ["vulnerability_alerts", "security_events", "secret_scanning_alerts"] {
+        assert_eq!(permissions[alerts], "read", "{permissions}");
+    }
     let code = github.register_from_manifest("acme", &manifest);
     let back = manifest["redirect_url"].as_str().unwrap();
     // An answer to somebody else's form, and a name that leads here, are refused.
@@ -66,6 +70,7 @@ async fn an_app_is_made_by_a_form_and_its_keys_are_kept() {
     assert!(rest.contains("/installations/new"), "{rest}");
     let text = std::fs::read_to_string(dir.path().join("ccm.toml")).unwrap();
     let config: toml::Table = text.parse().unwrap();
+    assert_eq!(config["sources"]["security-alert"]["enabled"].as_bool(), Some(true));
     let app = config["github"]["app"].as_table().unwrap();
     for key in ["private_key_file", "webhook_secret_file"] {
         let file = app[key].as_str().unwrap();

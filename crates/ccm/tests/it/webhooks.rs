@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use backlog::task::Stage;
+use pipeline::settings::Settings;
 use pipeline::{Nudge, news};
-use testkit::github::{Fault, Mishap};
+use testkit::github::{AlertKind, Fault, Mishap};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -15,11 +16,29 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A story whose service looks by itself only once a day, with one proposal, and the GitHub of which tells it
 /// everything from now on.
 async fn told() -> Story {
+    told_with(|_| {}).await
+}
+
+/// The same, with other settings.
+async fn told_with(change: impl FnOnce(&mut Settings)) -> Story {
     let mut t = Story::start().await;
+    t.set(change).await;
     t.looks_once_a_day().await;
     t.settle().await;
     listen(&t).await;
     t
+}
+
+/// Brings what is to be told, and lets a minute pass.
+async fn a_minute_later(t: &Story) {
+    assert!(t.github.deliver_all().await.iter().all(|status| *status == 202));
+    t.beat(MINUTE).await;
+}
+
+/// Titles of the issues that are open, without the one that stories begin with.
+fn open(t: &Story) -> Vec<String> {
+    let all = t.github.issues().into_iter().filter(|issue| issue.open && issue.number > 1);
+    all.map(|issue| issue.title).collect()
 }
 
 /// Opens the door of the service that runs now.
@@ -86,6 +105,63 @@ async fn r48_a_push_has_the_code_read_at_once() {
     t.github.deliver_all().await;
     t.step().await;
     assert_eq!(t.tasks().await.len(), 2);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_that_end_have_the_default_branch_looked_at_once_a_minute_at_most() {
+    let t = told().await;
+    let head = t.github.branch("me/app", "main").unwrap();
+    for n in 0..20 {
+        t.github.check(&head, &format!("part {n}"), if n == 7 { "failure" } else { "success" }, "boom");
+    }
+    let looks = || t.github.requests_matching("GET /repos/{owner}/{repo}/commits/{ref}/check-runs").len();
+    assert_eq!((t.github.deliver_all().await.len() >= 20, looks()), (true, 0));
+    t.step().await;
+    assert_eq!(open(&t), ["The check part 7 of the default branch is red, in the step Run"]);
+    let (first, asked) = (looks(), t.github.request_count());
+    t.github.check(&head, "part 9", "failure", "boom");
+    t.github.check(&head, "part 10", "failure", "boom");
+    assert!(t.github.deliver_all().await.iter().all(|status| *status == 202));
+    t.step().await;
+    assert_eq!(looks(), first, "it was looked at within this minute");
+    t.beat(MINUTE).await;
+    assert_eq!((looks(), open(&t).len()), (2 * first, 3));
+    assert!(t.github.request_count() - asked < 40, "{:?}", t.github.requests_by_route());
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_and_its_end_are_looked_at_when_they_are_told() {
+    let t = told_with(|settings| settings.sources.security_alert.enabled = true).await;
+    t.github.alert("me/app", AlertKind::Dependabot, "high", "django", "Django leaks", "requirements.txt");
+    a_minute_later(&t).await;
+    assert_eq!(open(&t), ["django: Django leaks"]);
+    t.github.settle_alert("me/app", AlertKind::Dependabot, 1);
+    a_minute_later(&t).await;
+    assert_eq!(open(&t), [""; 0]);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_makes_an_issue_work_when_it_is_told() {
+    let t = told_with(|settings| settings.sources.issue_label.labels = vec!["agent".to_owned()]).await;
+    t.github.open_issue("outsider", "Greet nobody", "Say hello to nobody.");
+    t.github.label(2, "agent", "maintainer");
+    a_minute_later(&t).await;
+    assert!(t.github.issue(2).comments.iter().any(|comment| comment.body.contains("/ccm approve")));
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_source_listens_to_costs_no_look() {
+    let t = told_with(|settings| settings.sources.ci.enabled = false).await;
+    t.step().await;
+    t.github.check(&t.github.branch("me/app", "main").unwrap(), "test", "failure", "boom");
+    t.github.alert("me/app", AlertKind::Dependabot, "high", "django", "Django leaks", "requirements.txt");
+    let asked = t.github.requests_by_route().get("POST /graphql").copied();
+    a_minute_later(&t).await;
+    assert_eq!((t.github.requests_by_route().get("POST /graphql").copied(), open(&t).len()), (asked, 0));
     t.end().await;
 }
 

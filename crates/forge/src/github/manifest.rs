@@ -9,11 +9,13 @@
 
 use std::time::Duration;
 
+use backlog::alert::AlertKind;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::alerts::permission;
 use super::client::API_VERSION;
 use super::wire::is_loopback;
 use super::{NEEDED, derived_git_url};
@@ -49,6 +51,8 @@ pub struct Manifest {
     pub webhook_url: String,
     /// The organisation that will own it; `None`: the person.
     pub organization: Option<String>,
+    /// The kinds of alerts that it may read and is told of.
+    pub alerts: Vec<AlertKind>,
 }
 
 impl Manifest {
@@ -70,8 +74,10 @@ impl Manifest {
     /// The form's field `manifest`.
     #[must_use]
     pub fn json(&self, api_url: &Url) -> Value {
+        let needed = NEEDED.iter().copied().chain(self.alerts.iter().map(|kind| (permission(*kind), "read")));
         let permissions: serde_json::Map<String, Value> =
-            NEEDED.iter().map(|(name, level)| ((*name).to_owned(), json!(level))).collect();
+            needed.map(|(name, level)| (name.to_owned(), json!(level))).collect();
+        let events: Vec<&str> = EVENTS.iter().copied().chain(self.alerts.iter().map(|kind| told_by(*kind))).collect();
         json!({
             "name": self.name,
             "url": derived_git_url(api_url).as_str(),
@@ -80,8 +86,17 @@ impl Manifest {
             "redirect_url": self.redirect_url,
             "public": false,
             "default_permissions": permissions,
-            "default_events": EVENTS,
+            "default_events": events,
         })
+    }
+}
+
+/// The event that tells of an alert.
+fn told_by(kind: AlertKind) -> &'static str {
+    match kind {
+        AlertKind::Dependabot => "dependabot_alert",
+        AlertKind::CodeScanning => "code_scanning_alert",
+        AlertKind::SecretScanning => "secret_scanning_alert",
     }
 }
 
@@ -158,7 +173,28 @@ mod tests {
             redirect_url: "http://127.0.0.1:1/made".to_owned(),
             webhook_url: NOWHERE.to_owned(),
             organization: organization.map(str::to_owned),
+            alerts: Vec::new(),
         }
+    }
+
+    #[test]
+    fn alerts_are_asked_for_where_they_are_wanted_and_nowhere_else() {
+        let json = |alerts: &[AlertKind]| {
+            let wanted = Manifest { alerts: alerts.to_vec(), ..manifest(None) };
+            wanted.json(&"https://api.github.com".parse().unwrap())
+        };
+        let asks = |json: &Value, name: &str| json["default_permissions"][name] == "read";
+        let hears = |json: &Value, name: &str| json["default_events"].as_array().unwrap().iter().any(|one| one == name);
+        let (none, some) = (json(&[]), json(&[AlertKind::Dependabot, AlertKind::SecretScanning]));
+        for (permission, event, wanted) in [
+            ("vulnerability_alerts", "dependabot_alert", true),
+            ("secret_scanning_alerts", "secret_scanning_alert", true),
+            ("security_events", "code_scanning_alert", false),
+        ] {
+            assert!(!asks(&none, permission) && !hears(&none, event), "{none}");
+            assert_eq!((asks(&some, permission), hears(&some, event)), (wanted, wanted), "{some}");
+        }
+        assert!(["issues", "check_suite", "push"].iter().all(|event| hears(&none, event)), "{none}");
     }
 
     #[test]

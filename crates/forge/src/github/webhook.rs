@@ -183,9 +183,11 @@ struct Payload {
     pull_request: Maybe<Thing>,
     comment: Maybe<Thing>,
     review: Maybe<Thing>,
-    check_run: Maybe<Thing>,
+    check_run: Maybe<CheckRun>,
     check_suite: Maybe<Thing>,
     workflow_run: Maybe<Thing>,
+    alert: Maybe<Thing>,
+    branches: Maybe<Vec<Maybe<Branch>>>,
     #[serde(rename = "ref")]
     git_ref: Maybe<String>,
 }
@@ -207,6 +209,21 @@ struct Thing {
     updated_at: Maybe<Moment>,
     submitted_at: Maybe<Moment>,
     completed_at: Maybe<Moment>,
+    head_branch: Maybe<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CheckRun {
+    #[serde(flatten)]
+    run: Thing,
+    check_suite: Maybe<Thing>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Branch {
+    name: Maybe<String>,
 }
 
 /// GitHub writes times as text, and in pushes as seconds.
@@ -252,23 +269,47 @@ impl Payload {
                 _,
             ) => About::Repositories,
             ("push", Some(name)) => self.pushed(name),
-            ("check_run" | "check_suite" | "workflow_run", Some(name)) if action == "completed" => About::Work(name),
+            ("check_run" | "check_suite" | "workflow_run", Some(name)) if action == "completed" => {
+                self.checked(name, &[self.branch_of(event)])
+            }
+            ("status", Some(name)) => {
+                let branches: Vec<Option<&String>> = match self.branches.get() {
+                    Some(branches) => branches.iter().map(|branch| branch.get()?.name.get()).collect(),
+                    None => vec![None],
+                };
+                self.checked(name, &branches)
+            }
+            ("issues" | "issue_comment" | "label" | "sub_issues", Some(name)) => About::Issues(name),
             (
-                "issues"
-                | "issue_comment"
-                | "label"
-                | "sub_issues"
-                | "pull_request"
+                "pull_request"
                 | "pull_request_review"
                 | "pull_request_review_comment"
                 | "pull_request_review_thread"
-                | "status"
                 | "merge_group",
                 Some(name),
             ) => About::Work(name),
             ("dependabot_alert" | "code_scanning_alert" | "secret_scanning_alert", Some(name)) => About::Alerts(name),
             _ => About::Nothing,
         }
+    }
+
+    /// The branch whose checks an event is about.
+    fn branch_of(&self, event: &str) -> Option<&String> {
+        match event {
+            "check_run" => self.check_run.get()?.check_suite.get()?.head_branch.get(),
+            "check_suite" => self.check_suite.get()?.head_branch.get(),
+            _ => self.workflow_run.get()?.head_branch.get(),
+        }
+    }
+
+    /// Checks of a branch that is not known may be those of the default branch.
+    fn checked(&self, name: RepoName, branches: &[Option<&String>]) -> About {
+        let default = self.repository.get().and_then(|repository| repository.default_branch.get());
+        let is_default = |branch: &Option<&String>| match (branch, default) {
+            (Some(branch), Some(default)) => *branch == default,
+            _ => true,
+        };
+        if branches.iter().any(is_default) { About::Checks(name) } else { About::Work(name) }
     }
 
     fn pushed(&self, name: RepoName) -> About {
@@ -284,21 +325,24 @@ impl Payload {
     /// The thing that changed and when, by the event's name: a comment's event holds its issue too.
     fn thing(&self, event: &str) -> (Option<String>, Option<Timestamp>) {
         let (word, thing) = match event {
-            "issues" | "sub_issues" => ("issue", &self.issue),
-            "issue_comment" => ("comment", &self.comment),
-            "pull_request" => ("pull request", &self.pull_request),
-            "pull_request_review" => ("review", &self.review),
-            "pull_request_review_comment" => ("review comment", &self.comment),
-            "check_run" => ("check run", &self.check_run),
-            "check_suite" => ("check suite", &self.check_suite),
-            "workflow_run" => ("workflow run", &self.workflow_run),
+            "issues" | "sub_issues" => ("issue", self.issue.get()),
+            "issue_comment" => ("comment", self.comment.get()),
+            "pull_request" => ("pull request", self.pull_request.get()),
+            "pull_request_review" => ("review", self.review.get()),
+            "pull_request_review_comment" => ("review comment", self.comment.get()),
+            "check_run" => ("check run", self.check_run.get().map(|check| &check.run)),
+            "check_suite" => ("check suite", self.check_suite.get()),
+            "workflow_run" => ("workflow run", self.workflow_run.get()),
+            "dependabot_alert" => ("dependabot alert", self.alert.get()),
+            "code_scanning_alert" => ("code scanning alert", self.alert.get()),
+            "secret_scanning_alert" => ("secret scanning alert", self.alert.get()),
             "push" => {
                 let pushed = self.repository.get().and_then(|repository| repository.pushed_at.get());
                 return (self.git_ref.get().cloned(), pushed.and_then(Moment::at));
             }
             _ => return (None, None),
         };
-        let Some(thing) = thing.get() else { return (None, None) };
+        let Some(thing) = thing else { return (None, None) };
         let id = thing.number.get().or(thing.id.get());
         (id.map(|id| format!("{word} {id}")), thing.changed_at())
     }

@@ -20,8 +20,22 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The event that tells of one.
+    pub(super) fn event(self) -> &'static str {
+        match self {
+            Self::Dependabot => "dependabot_alert",
+            Self::CodeScanning => "code_scanning_alert",
+            Self::SecretScanning => "secret_scanning_alert",
+        }
+    }
+
+    /// The state of one whose reason is gone, which is also what its event calls it.
+    pub(super) fn ended(self) -> &'static str {
+        if self == Self::SecretScanning { "resolved" } else { "fixed" }
+    }
+
     /// The part of the route.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Dependabot => "dependabot",
             Self::CodeScanning => "code-scanning",
@@ -107,8 +121,7 @@ fn list(call: &Call, world: &World, kind: Kind, show: fn(&Call, &Repository, &Al
     if !repo.watched_for.contains(&kind.name()) {
         return Err(kind.off());
     }
-    let ended = if kind == Kind::SecretScanning { "resolved" } else { "fixed" };
-    let state = |alert: &Alert| if alert.open { "open" } else { ended };
+    let state = |alert: &Alert| if alert.open { "open" } else { kind.ended() };
     let wanted = |alert: &&Alert| alert.kind == kind && call.query("state").is_none_or(|want| want == state(alert));
     let mut found: Vec<&Alert> = repo.alerts.iter().filter(wanted).collect();
     if call.query("direction") != Some("asc") {

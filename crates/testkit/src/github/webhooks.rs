@@ -10,7 +10,7 @@
 //! **Design.** `notice` compares the world with what was seen last, so that no verb and no route needs to know of hooks;
 //! `bodies` renders. The body tells the state of that look, as GitHub's do when they are late.
 //!
-//! **Known differences.** The pusher of a branch is its repository's owner. No events of workflows.
+//! **Known differences.** The pusher of a branch is its repository's owner. No events of workflows and statuses.
 
 mod bodies;
 mod log;

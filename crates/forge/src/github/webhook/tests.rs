@@ -81,12 +81,16 @@ fn event(name: &str, body: &serde_json::Value) -> Delivery {
 fn an_event_says_where_to_look() {
     let repository = json!({"full_name": "acme/app", "default_branch": "main"});
     let app: RepoName = "acme/app".parse().unwrap();
-    let (work, code, alerts) = (About::Work(app.clone()), About::Code(app.clone()), About::Alerts(app));
+    let of = |about: fn(RepoName) -> About| about(app.clone());
+    let [work, code, alerts] = [About::Work, About::Code, About::Alerts].map(of);
+    let [issues, checks] = [About::Issues, About::Checks].map(of);
     for (name, action, git_ref, about) in [
-        ("issues", "labeled", "", &work),
-        ("issue_comment", "created", "", &work),
+        ("issues", "labeled", "", &issues),
+        ("issue_comment", "created", "", &issues),
         ("pull_request_review", "submitted", "", &work),
-        ("check_suite", "completed", "", &work),
+        ("check_suite", "completed", "", &checks),
+        ("status", "", "", &checks),
+        ("secret_scanning_alert", "resolved", "", &alerts),
         ("check_run", "created", "", &About::Nothing),
         ("workflow_run", "requested", "", &About::Nothing),
         ("dependabot_alert", "created", "", &alerts),
@@ -101,6 +105,32 @@ fn an_event_says_where_to_look() {
         let body = json!({"action": action, "repository": repository, "ref": git_ref});
         assert_eq!(event(name, &body).about, *about, "{name} {action} {git_ref}");
     }
+}
+
+#[test]
+fn only_checks_that_may_be_of_the_default_branch_are_looked_at_there() {
+    let app: RepoName = "acme/app".parse().unwrap();
+    for (name, branch, rest) in [
+        ("check_suite", "main", json!({"check_suite": {"id": 1, "head_branch": "main"}})),
+        ("check_suite", "", json!({"check_suite": {"id": 1, "head_branch": null}})),
+        ("check_suite", "x", json!({"check_suite": {"id": 1, "head_branch": "ccm/x"}})),
+        ("check_run", "main", json!({"check_run": {"id": 1, "check_suite": {"head_branch": "main"}}})),
+        ("check_run", "x", json!({"check_run": {"id": 1, "check_suite": {"head_branch": "ccm/x"}}})),
+        ("workflow_run", "x", json!({"workflow_run": {"id": 1, "head_branch": "ccm/x"}})),
+        ("status", "main", json!({"branches": [{"name": "ccm/x"}, {"name": "main"}]})),
+        ("status", "x", json!({"branches": [{"name": "ccm/x"}]})),
+        ("status", "x", json!({"branches": []})),
+        ("status", "", json!({"branches": "odd"})),
+    ] {
+        let mut body =
+            json!({"action": "completed", "repository": {"full_name": "acme/app", "default_branch": "main"}});
+        body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        let expected = if branch == "x" { About::Work(app.clone()) } else { About::Checks(app.clone()) };
+        assert_eq!(event(name, &body).about, expected, "{body}");
+    }
+    let body = json!({"action": "created", "repository": {"full_name": "acme/app"},
+        "alert": {"number": 3, "updated_at": "2026-01-01T00:00:09Z"}});
+    assert_eq!(event("dependabot_alert", &body).subject, "acme/app dependabot alert 3");
 }
 
 #[test]

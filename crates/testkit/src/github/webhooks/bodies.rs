@@ -6,6 +6,7 @@ use backlog::time::Timestamp;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use super::super::alerts::Alert;
 use super::super::call::Call;
 use super::super::render::{self, merge_into};
 use super::super::world::{CheckRun, Comment, Issue, Repository, Review, ReviewComment, WorkflowRun, World};
@@ -213,6 +214,17 @@ pub(super) fn check_suite(base: &str, repo: &Repository, run: &WorkflowRun) -> V
             "id": run.sha, "tree_id": run.sha, "message": "A commit", "timestamp": run.at.to_string(),
             "author": author, "committer": author,
         },
+    })
+}
+
+/// An alert, as far as all kinds are alike.
+pub(super) fn alert(base: &str, repo: &Repository, alert: &Alert, now: Timestamp) -> Value {
+    let (path, number) = (alert.kind.name(), alert.number);
+    json!({
+        "number": number, "state": if alert.open { "open" } else { alert.kind.ended() },
+        "created_at": alert.at.to_string(), "updated_at": now.to_string(),
+        "url": format!("{}/{path}/alerts/{number}", render::repository_url(base, repo)),
+        "html_url": format!("{base}/{}/security/{path}/{number}", repo.full_name()),
     })
 }
 

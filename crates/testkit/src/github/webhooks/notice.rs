@@ -24,6 +24,8 @@ struct SeenRepository {
     /// Status of check runs.
     checks: BTreeMap<u64, &'static str>,
     suites: BTreeMap<u64, &'static str>,
+    /// Whether alerts are open, by event and number.
+    alerts: BTreeMap<(&'static str, u64), bool>,
 }
 
 impl SeenRepository {
@@ -36,6 +38,7 @@ impl SeenRepository {
             issues: repo.issues.iter().map(|issue| (issue.number, issue.clone())).collect(),
             checks: repo.check_runs.iter().map(|run| (run.id, run.status)).collect(),
             suites: repo.runs.iter().map(|run| (run.id, run.status)).collect(),
+            alerts: repo.alerts.iter().map(|alert| ((alert.kind.event(), alert.number), alert.open)).collect(),
         }
     }
 }
@@ -109,6 +112,20 @@ impl Look<'_> {
             }
         }
         self.checks(seen);
+        self.alerts(seen);
+    }
+
+    fn alerts(&mut self, seen: &SeenRepository) {
+        for alert in self.repo().alerts.clone() {
+            let event = alert.kind.event();
+            let action = match (seen.alerts.get(&(event, alert.number)), alert.open) {
+                (None, true) => "created",
+                (Some(true), false) => alert.kind.ended(),
+                _ => continue,
+            };
+            let (owner, rest) = (self.repo().owner.clone(), bodies::alert(self.base, self.repo(), &alert, self.now));
+            self.tell(event, action, &owner, json!({ "alert": rest }));
+        }
     }
 
     fn branches(&mut self, seen: &SeenRepository) {

@@ -99,6 +99,8 @@ async fn one(common: &Common, config: &Config, choice: &Choice, place: &str, arg
 /// The comments in a folder, as it is now.
 async fn comments(config: &Config, path: &Path, arguments: &Scan) -> Result<Looked> {
     let (path, options, selection) = (path.to_owned(), options(config)?, selection(config)?);
+    std::fs::read_dir(&path)
+        .with_context(|| format!("cannot list the folder {}; scan it as somebody who may read it", path.display()))?;
     let (commit, changed) = versioned(&path, arguments.since.as_deref()).await?;
     let (name, explain) = (name_of(&path)?, arguments.explain);
     let report = tokio::task::spawn_blocking(move || {

@@ -2,15 +2,21 @@
 //!
 //! **Design.** Two passes, both on all cores: the first lists the files, so that every `.gitattributes` is known before
 //! the second reads them. A file is read into memory that its thread keeps, at most [`MAX_FILE_BYTES`] of it; symbolic
-//! links are not followed and what is no plain file is not opened. What was left out is counted by reason.
+//! links are not followed and what is no plain file is not read. What was left out is counted by reason, folders that
+//! cannot be listed among it: their files would be missed without a word.
+//!
+//! **Known race.** The folder changes between the passes: what is gone or has become a pipe or a link by then is opened
+//! so that nothing waits and nothing is followed, and counts as unreadable or no plain file. A folder above it that has
+//! become a link is followed; whoever can do that can place the files themselves.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Read as _};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +24,12 @@ use ::scan::{FileTodos, LeftOut, MAX_FILE_BYTES, Selection, Skip, TodoOptions};
 use ignore::{WalkBuilder, WalkState};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
+use rustix::fs::OFlags;
+
+/// Why files are missing that nobody could list.
+const UNREADABLE_FOLDER: &str = "unreadable folder";
+/// Why neither pipes nor devices are read.
+const NO_PLAIN_FILE: &str = "no plain file";
 
 /// The most files, and the most tags, that are explained one by one.
 const MAX_EXPLAINED: usize = 10_000;
@@ -54,8 +66,23 @@ enum Outcome {
 
 struct Entry {
     path: String,
+    /// The path as it is on the disk, where that is no UTF-8.
+    odd: Option<PathBuf>,
     /// Why it is not even opened.
     skip: Option<&'static str>,
+}
+
+impl Entry {
+    fn of(root: &Path, full: &Path, skip: Option<&'static str>) -> Self {
+        let inside = full.strip_prefix(root).unwrap_or(full);
+        let odd = inside.to_str().is_none().then(|| inside.to_owned());
+        Self { path: inside.to_string_lossy().into_owned(), odd, skip }
+    }
+
+    /// Where it is below `root`.
+    fn at(&self, root: &Path) -> PathBuf {
+        root.join(self.odd.as_deref().unwrap_or(Path::new(&self.path)))
+    }
 }
 
 impl Look<'_> {
@@ -65,7 +92,7 @@ impl Look<'_> {
         let attributes = entries.iter().filter(|entry| entry.path.rsplit('/').next() == Some(".gitattributes"));
         for entry in attributes.filter(|entry| entry.skip.is_none()) {
             let mut bytes = Vec::new();
-            if read_file(&root.join(&entry.path), &mut bytes).is_ok() {
+            if read_file(&entry.at(root), &mut bytes).is_ok() {
                 self.selection.attributes(&entry.path, &bytes);
             }
         }
@@ -74,7 +101,7 @@ impl Look<'_> {
             entries.retain(|entry| only.contains(entry.path.as_str()));
         }
         let bar = progress(entries.len());
-        let files = entries.len();
+        let files = entries.iter().filter(|entry| entry.skip != Some(UNREADABLE_FOLDER)).count();
         let outcomes: Vec<(String, Outcome, Vec<LeftOut>)> = entries
             .into_par_iter()
             .map_init(Vec::new, |buffer, entry| {
@@ -97,7 +124,7 @@ impl Look<'_> {
         if let Some(skip) = self.selection.skip_unread(&entry.path, 0) {
             return (Outcome::Skipped(skip.as_str()), Vec::new());
         }
-        if let Err(skip) = read_file(&root.join(&entry.path), buffer) {
+        if let Err(skip) = read_file(&entry.at(root), buffer) {
             return (Outcome::Skipped(skip), Vec::new());
         }
         let outcome = match self.selection.todos(&entry.path, buffer, self.options) {
@@ -134,15 +161,22 @@ fn list(root: &Path) -> Vec<Entry> {
     let walk = WalkBuilder::new(root).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build_parallel();
     walk.run(|| {
         Box::new(|entry| {
-            let Ok(entry) = entry else { return WalkState::Continue };
-            let skip = match entry.file_type() {
-                Some(kind) if kind.is_file() => None,
-                Some(kind) if kind.is_symlink() => Some("symbolic link"),
-                Some(kind) if kind.is_dir() => return WalkState::Continue,
-                Some(_) | None => Some("no plain file"),
+            let entry = match &entry {
+                Ok(entry) => {
+                    let skip = match entry.file_type() {
+                        Some(kind) if kind.is_file() => None,
+                        Some(kind) if kind.is_symlink() => Some("symbolic link"),
+                        Some(kind) if kind.is_dir() => return WalkState::Continue,
+                        Some(_) | None => Some(NO_PLAIN_FILE),
+                    };
+                    Entry::of(root, entry.path(), skip)
+                }
+                Err(error) => match failed_at(error) {
+                    Some(path) => Entry::of(root, path, Some(UNREADABLE_FOLDER)),
+                    None => return WalkState::Continue,
+                },
             };
-            let path = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_string_lossy().into_owned();
-            entries.lock().unwrap_or_else(PoisonError::into_inner).push(Entry { path, skip });
+            entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
             WalkState::Continue
         })
     });
@@ -151,12 +185,28 @@ fn list(root: &Path) -> Vec<Entry> {
     entries
 }
 
-/// Reads a file into `buffer`; one that grows meanwhile is read no further than a file may be.
+/// Where a walk could not go on.
+fn failed_at(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => failed_at(err),
+        ignore::Error::Partial(errors) => errors.iter().find_map(failed_at),
+        _ => None,
+    }
+}
+
+/// Reads a file into `buffer`; one that grows meanwhile is read no further than a file may be. What has become a pipe or
+/// a link since it was listed is neither waited for nor followed.
 fn read_file(path: &Path, buffer: &mut Vec<u8>) -> Result<(), &'static str> {
     buffer.clear();
     let unreadable = |_| "unreadable";
-    let file = File::open(path).map_err(unreadable)?;
-    let size = file.metadata().map_err(unreadable)?.len();
+    let careful = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(careful).open(path).map_err(unreadable)?;
+    let status = file.metadata().map_err(unreadable)?;
+    if !status.is_file() {
+        return Err(NO_PLAIN_FILE);
+    }
+    let size = status.len();
     if size > MAX_FILE_BYTES {
         return Err(Skip::TooLarge.as_str());
     }

@@ -81,6 +81,40 @@ fn hostile_folders_are_bounded_and_reported() {
 }
 
 #[test]
+fn a_path_that_is_no_utf8_is_read_and_shown_as_well_as_possible() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.rs")), "// TODO: x").unwrap();
+    assert_eq!(found(&read(dir.path())), ["caf\u{fffd}.rs"]);
+}
+
+/// Root may list every folder, so the missing right is played by a folder that is gone.
+#[test]
+fn a_folder_that_cannot_be_listed_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed = dir.path().join("closed");
+    let report = read(&closed);
+    assert_eq!((report.files, report.skipped["unreadable folder"]), (0, 1));
+    write(dir.path(), "closed/a.rs", "// TODO: x");
+    assert_eq!(read(&closed).skipped.len(), 0);
+}
+
+/// Between the listing and the reading.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "mkfifo ends by itself")]
+fn what_has_become_a_pipe_or_a_link_is_neither_waited_for_nor_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pipe, link) = (dir.path().join("pipe.rs"), dir.path().join("link.rs"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    write(dir.path(), "target.rs", "// TODO: x");
+    std::os::unix::fs::symlink("target.rs", &link).unwrap();
+    let mut buffer = Vec::new();
+    assert_eq!(read_file(&pipe, &mut buffer), Err("no plain file"));
+    assert_eq!(read_file(&link, &mut buffer), Err("unreadable"));
+    assert!(buffer.is_empty());
+}
+
+#[test]
 fn a_file_that_grew_is_read_no_further_than_a_file_may_be() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.rs");

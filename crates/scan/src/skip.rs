@@ -141,6 +141,8 @@ const GENERATED_SUFFIXES: [&str; 17] = [
     ".css.map",
 ];
 const MINIFIED_SUFFIXES: [&str; 6] = [".min.js", ".min.mjs", ".min.css", "-min.js", ".bundle.js", ".min.html"];
+/// Languages whose authors leave it to the editor where lines break.
+const PROSE: [&str; 2] = ["Markdown", "TeX"];
 /// What generators write into a comment at the top, in lower case.
 const GENERATED_MARKERS: [&str; 8] = [
     "@generated",
@@ -201,7 +203,7 @@ fn by_content(language: &Language, bytes: &[u8], attributed: Attributed) -> Opti
     if attributed.generated.is_some() {
         return None;
     }
-    if is_minified(head) {
+    if is_minified(head) && !PROSE.contains(&language.name) {
         return Some(Skip::Minified);
     }
     is_generated(language, head).then_some(Skip::Generated)

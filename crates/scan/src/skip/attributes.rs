@@ -1,5 +1,7 @@
 //! What `.gitattributes` files say about the files of a repository.
 
+use std::collections::HashMap;
+
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 /// The most `.gitattributes` files of a repository that are taken up.
@@ -32,11 +34,9 @@ impl Attributes {
     pub(super) fn add(&mut self, path: &str, bytes: &[u8]) {
         let prefix = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_BYTES)]);
-        let folder = Folder {
-            generated: matcher(&text, "linguist-generated"),
-            vendored: matcher(&text, "linguist-vendored"),
-            prefix,
-        };
+        let lines = Lines { text: &text, root: prefix.is_empty() };
+        let (generated, vendored) = (lines.matcher("linguist-generated"), lines.matcher("linguist-vendored"));
+        let folder = Folder { prefix, generated, vendored };
         if self.folders.len() < MAX_FILES && !(folder.generated.is_empty() && folder.vendored.is_empty()) {
             let at = self.folders.partition_point(|other| other.prefix.len() >= folder.prefix.len());
             self.folders.insert(at, folder);
@@ -59,26 +59,46 @@ fn says(matcher: &Gitignore, path: &str) -> Option<bool> {
     if matched.is_none() { None } else { Some(matched.is_ignore()) }
 }
 
-/// The lines that set or unset `attribute`, as patterns in which `!` unsets. Lines that are no patterns are left out, as
-/// git does.
-fn matcher(text: &str, attribute: &str) -> Gitignore {
-    let mut builder = GitignoreBuilder::new("");
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!', '['])) {
-        let Some((pattern, attributes)) = pattern(line) else { continue };
-        for word in attributes.split_whitespace() {
-            let set = match word.strip_prefix('-') {
-                Some(name) => (name == attribute).then_some(false),
-                None => match word.split_once('=') {
-                    Some((name, value)) => (name == attribute).then(|| !value.eq_ignore_ascii_case("false")),
-                    None => (word == attribute).then_some(true),
-                },
-            };
-            if let Some(set) = set {
+/// A `.gitattributes` file.
+struct Lines<'a> {
+    text: &'a str,
+    /// Whether it is the repository's first one, which alone may define macros.
+    root: bool,
+}
+
+impl Lines<'_> {
+    /// What sets or unsets `attribute`, as patterns in which `!` unsets. Lines that are no patterns are left out, as git
+    /// does. The macros of the first file count in the first file.
+    fn matcher(&self, attribute: &str) -> Gitignore {
+        let lines =
+            || self.text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
+        let mut macros: HashMap<&str, bool> = HashMap::new();
+        let definitions = lines().filter_map(|line| line.strip_prefix("[attr]")?.split_once(char::is_whitespace));
+        for (name, attributes) in definitions.filter(|_| self.root) {
+            let set = attributes.split_whitespace().filter_map(|word| says_of(word, attribute, &macros)).last();
+            macros.extend(set.map(|set| (name, set)));
+        }
+        let mut builder = GitignoreBuilder::new("");
+        for line in lines().filter(|line| !line.starts_with('[')) {
+            let Some((pattern, attributes)) = pattern(line) else { continue };
+            for set in attributes.split_whitespace().filter_map(|word| says_of(word, attribute, &macros)) {
                 let _ = builder.add_line(None, &if set { pattern.to_owned() } else { format!("!{pattern}") });
             }
         }
+        builder.build().unwrap_or_else(|_| Gitignore::empty())
     }
-    builder.build().unwrap_or_else(|_| Gitignore::empty())
+}
+
+/// Whether a word such as `-text` or `text=auto` sets or unsets `attribute`, itself or as a macro that is set.
+fn says_of(word: &str, attribute: &str, macros: &HashMap<&str, bool>) -> Option<bool> {
+    if let Some(name) = word.strip_prefix('-') {
+        return (name == attribute).then_some(false);
+    }
+    match word.split_once('=') {
+        Some((name, value)) => (name == attribute).then(|| !value.eq_ignore_ascii_case("false")),
+        None if word == attribute => Some(true),
+        None => macros.get(word).copied(),
+    }
 }
 
 /// The pattern of a line, which may stand in quotes, and the attributes after it.

@@ -41,6 +41,12 @@ fn a_file_without_line_breaks_is_minified() {
     let code = "var a=1;".repeat(200);
     assert_eq!(skip_reason("a.js", code.as_bytes(), 1_600), Some(Skip::Minified));
     assert_eq!(skip_reason("a.js", code.replace(';', ";\n").as_bytes(), 1_800), None);
+    // Whoever writes prose leaves it to the editor where lines break.
+    let prose = "One paragraph on one line. ".repeat(60);
+    assert_eq!(
+        (skip_reason("a.md", prose.as_bytes(), 1_600), skip_reason("a.tex", prose.as_bytes(), 1_600)),
+        (None, None)
+    );
 }
 
 #[rstest]
@@ -59,6 +65,20 @@ fn gitattributes_win_over_names(#[case] path: &str, #[case] expected: Option<Ski
     selection.attributes(".gitattributes", root.as_bytes());
     selection.attributes("sub/.gitattributes", b"x.rs linguist-generated=false");
     assert_eq!(skip_in(&selection, path, b"fn f() {}", 9), expected);
+}
+
+#[rstest]
+#[case("a.pb", Some(Skip::Generated))]
+#[case("b.pb", None)]
+#[case("lib/x/a.rs", Some(Skip::Vendored))]
+#[case("sub/c.rs", None)]
+fn macros_of_the_first_gitattributes_count(#[case] path: &str, #[case] expected: Option<Skip>) {
+    let mut selection = Selection::default();
+    let root = "[attr]made linguist-generated -diff\n[attr]ours -linguist-generated\n[attr]foreign made linguist-vendored\n\
+                *.pb made\nb.pb ours\nlib/** foreign\nsub/** -made\n";
+    selection.attributes(".gitattributes", root.as_bytes());
+    selection.attributes("sub/.gitattributes", b"[attr]far linguist-vendored\n*.rs far");
+    assert_eq!(selection.skip_unread(path, 9), expected);
 }
 
 #[test]

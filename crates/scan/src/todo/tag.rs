@@ -102,7 +102,10 @@ pub(super) fn why_not(text: &str, tags: &[String]) -> Reason {
         return Reason::InASentence;
     };
     let (before, rest) = (&text[..at], &text[at + tag.len()..]);
-    let quoted = ['`', '"', '“', '\''].iter().any(|quote| before.matches(*quote).count() % 2 == 1);
+    // An apostrophe inside a word, as in "it's", quotes nothing.
+    let apostrophe = |(at, _): &(usize, &str)| !before[..*at].ends_with(char::is_alphanumeric);
+    let quoted = ['`', '"', '“'].iter().any(|quote| before.matches(*quote).count() % 2 == 1)
+        || before.match_indices('\'').filter(apostrophe).count() % 2 == 1;
     if quoted {
         Reason::Quoted
     } else if is_call(rest) || line::is_code(text) || rest.trim_start().starts_with('=') || rest.starts_with("::") {
@@ -215,7 +218,7 @@ fn is_word_end(rest: &str, tags: &[String]) -> bool {
         '/' | '|' => tag_named(&rest[1..], tags, false).is_some() || is_capitals_and_colon(&rest[1..]),
         '-' => !after.is_some_and(char::is_alphanumeric) || is_version_and_colon(&rest[1..]),
         '.' => !after.is_some_and(char::is_alphanumeric),
-        ':' => after != Some(':'),
+        ':' => !is_path(rest),
         _ => next.is_whitespace() || "([,;!?…—–)]}*@#>".contains(next),
     }
 }
@@ -236,19 +239,26 @@ fn is_capitals_and_colon(text: &str) -> bool {
 /// Whether a tag is followed by what only a request has: a colon, an owner, an issue.
 fn is_clear(rest: &str) -> bool {
     let spaced = rest.trim_start();
-    let colon = spaced.starts_with(':') && !spaced.starts_with("::");
+    let colon = spaced.starts_with(':') && !is_path(spaced);
     let number = spaced.strip_prefix('#').is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()));
     let owner = rest.starts_with('(') && !rest.starts_with("()");
     colon || number || owner || rest.starts_with("():") || rest.starts_with('[') || spaced.starts_with("- ")
 }
 
-/// `BUG();` or `XXX(a, b);`: a call in commented-out code.
+/// Whether `::name` follows; `TODO:: text` is a slip of the hand.
+fn is_path(rest: &str) -> bool {
+    rest.strip_prefix("::").is_some_and(|after| after.starts_with(|c: char| !c.is_whitespace()))
+}
+
+/// `BUG();` or `XXX(a, b);`: a call in commented-out code. `TODO(b/12). Text` is none.
 fn is_call(rest: &str) -> bool {
     let Some(inside) = rest.strip_prefix('(') else {
         return false;
     };
     let after = inside.find(')').map_or("", |close| inside[close + 1..].trim_start());
-    after.starts_with([';', '{', '.', '?']) || (inside.starts_with(')') && !after.starts_with(':'))
+    let method =
+        after.strip_prefix('.').is_some_and(|name| name.starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+    method || after.starts_with([';', '{', '?']) || (inside.starts_with(')') && !after.starts_with(':'))
 }
 
 fn is_prose(rest: &str, kind: &str, tags: &[String]) -> bool {
@@ -263,6 +273,11 @@ fn is_prose(rest: &str, kind: &str, tags: &[String]) -> bool {
     }
     if chained {
         return !is_clear(rest);
+    }
+    // "TODO Are these needed?" and "XXX Note that …" begin a sentence of their own, and "TODO tags?" asks.
+    let own = ["Are ", "Was ", "Were ", "Note "].iter().any(|word| rest.starts_with(word)) || rest.ends_with('?');
+    if own {
+        return false;
     }
     let mut words =
         rest.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());

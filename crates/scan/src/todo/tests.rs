@@ -75,6 +75,11 @@ fn requests(comment: &str) -> Vec<String> {
 #[case("// fixme later, x y", "FIXME later, x y")]
 #[case("// TODO-v2: x y", "TODO v2: x y")]
 #[case("/** <p>TODO: x y */", "TODO x y")]
+#[case("// TODO:: x y", "TODO x y")]
+#[case("// TODO(b/12). X y", "TODO X y")]
+#[case("// XXX Are these x?", "XXX Are these x?")]
+#[case("// XXX Note that x y", "XXX Note that x y")]
+#[case("// TODO tags? x?", "TODO tags? x?")]
 fn requests_are_found(#[case] comment: &str, #[case] expected: &str) {
     assert_eq!(requests(comment), [expected]);
 }
@@ -113,6 +118,8 @@ fn requests_are_found(#[case] comment: &str, #[case] expected: &str) {
 #[case("// case TODO: f()")]
 #[case("// BUG();")]
 #[case("// BUG(x);")]
+#[case("// BUG(x).y")]
+#[case("// TODO are tags")]
 #[case("// calls BUG() then")]
 #[case("// BUG fixes")]
 #[case("// BUG 4711: was slow")]
@@ -277,6 +284,8 @@ fn fences_of_markdown_are_read_when_wanted() {
 #[case("// TODO = 1", Reason::Code)]
 #[case("// TODO comments are gone", Reason::AboutTags)]
 #[case("// there is no TODO left", Reason::InASentence)]
+#[case("// it's the usual TODO", Reason::InASentence)]
+#[case("// say 'the TODO' there", Reason::Quoted)]
 #[case("// works around a bug in the linker", Reason::InASentence)]
 #[case("// TODO(2027-02-30): x", Reason::NoDate)]
 #[case("// TODO(bob, by 2027/01/31): x", Reason::NoDate)]

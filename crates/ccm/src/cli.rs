@@ -153,7 +153,7 @@ pub struct Scan {
     /// How to print what was found
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Only these sources
+    /// Only these sources, as in todo,dependency; in folders there are todo, dependency, hotspot and sarif
     #[arg(long, value_name = "SOURCE", value_delimiter = ',')]
     pub source: Vec<String>,
     /// Only files that changed since this revision

@@ -15,8 +15,17 @@ pub fn line(text: &str) {
 /// # Errors
 /// When it cannot be written as JSON.
 pub fn json(value: &impl serde::Serialize) -> Result<u8> {
-    line(&serde_json::to_string_pretty(value)?);
+    line(&escaped(&serde_json::to_string_pretty(value)?));
     Ok(crate::DONE)
+}
+
+/// A JSON document as one line of data.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn json_line(value: &impl serde::Serialize) -> Result<()> {
+    line(&escaped(&serde_json::to_string(value)?));
+    Ok(())
 }
 
 /// A remark for people, on standard error.
@@ -26,8 +35,27 @@ pub fn remark(text: &str) {
 
 /// `text` without control characters: agents, code and issues have no say over the terminal of who reads about them.
 fn plain(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-    text.chars().filter(|c| !turns(*c) && (!c.is_control() || matches!(c, '\n' | '\t'))).collect()
+    text.chars().filter(|c| !steers(*c)).collect()
+}
+
+/// JSON in which the characters that a terminal must not see are escaped, so that programs read them back; they stand in
+/// strings only.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Whether a character controls the terminal or turns the direction of text.
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    turns || (c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
 /// Starts the log on standard error: warnings only, more with `-v`, or as `RUST_LOG` says.
@@ -61,5 +89,13 @@ mod tests {
     fn what_others_wrote_cannot_steer_the_terminal() {
         let text = "a\tb\n\u{1b}]52;c;aGk=\u{7}\u{1b}[2Jc\u{9b}31m\rd – é";
         assert_eq!(plain(text), "a\tb\n]52;c;aGk=[2Jc31md – é");
+    }
+
+    #[test]
+    fn json_holds_what_others_wrote_and_shows_none_of_it_to_the_terminal() {
+        let path = "a\u{7f}b\u{9b}31m\u{202e}c\u{1b}";
+        let json = escaped(&serde_json::to_string(path).unwrap());
+        assert_eq!(plain(&json), json);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), path);
     }
 }

@@ -5,6 +5,7 @@ mod folder;
 mod print;
 mod sarif;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ::scan::{LeftOut, Selection, TodoOptions};
@@ -35,7 +36,12 @@ pub async fn scan(common: &Common, arguments: &Scan) -> Result<u8> {
     }
     let mut found = Vec::new();
     let mut explanations = Vec::new();
+    let mut folders = BTreeSet::new();
     for place in &places {
+        // One folder is read once, under however many names.
+        if std::fs::canonicalize(place).is_ok_and(|folder| !folders.insert(folder)) {
+            continue;
+        }
         let looked = one(common, &config, &choice, place, arguments).await?;
         found.extend(looked.findings);
         explanations.extend(looked.explanations);
@@ -80,6 +86,9 @@ async fn one(common: &Common, config: &Config, choice: &Choice, place: &str, arg
             found.findings.extend(committed(common, config, choice, path).await?);
         }
         return Ok(found);
+    }
+    if path.exists() {
+        return Err(ConfigError(format!("{place} is no folder; name the folder that it is in")).into());
     }
     let Ok(name) = place.parse::<RepoName>() else {
         return Err(ConfigError(format!("{place} is neither a folder nor OWNER/NAME")).into());
@@ -179,7 +188,10 @@ async fn versioned(path: &Path, since: Option<&str>) -> Result<(Option<CommitId>
     };
     let head = repository.head().await.ok();
     let changed = match since {
-        Some(revision) => Some(repository.changed_since(revision).await?),
+        Some(revision) => {
+            let changed = repository.changed_since(revision).await;
+            Some(changed.with_context(|| format!("--since {revision}: name a commit, a branch or a tag"))?)
+        }
         None => None,
     };
     Ok((head, changed))

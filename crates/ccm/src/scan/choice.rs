@@ -6,6 +6,8 @@ use crate::config::{Config, ConfigError};
 
 /// The sources that look at files, and so at folders.
 const IN_FOLDERS: &str = "todo, dependency, hotspot, sarif";
+/// The sources that look at a code host.
+const ON_HOSTS: &str = "issue-label, stale-issue, ci, security-alert";
 
 /// The sources that `--source` names; without it those that are switched on.
 pub(super) struct Choice {
@@ -20,8 +22,9 @@ impl Choice {
     pub(super) fn of(named: &[String], config: &mut Config) -> Result<Self, ConfigError> {
         for name in named {
             // `sarif` stands for every tool.
-            if name != "sarif" {
-                name.parse::<Source>().map_err(|error| ConfigError(error.to_string()))?;
+            let known = name.parse::<Source>().is_ok_and(|source| source != Source::Person);
+            if name != "sarif" && !known {
+                return Err(ConfigError(format!("there is no source `{name}`; there are {IN_FOLDERS}, {ON_HOSTS}")));
             }
             let sources = &mut config.sources;
             match name.as_str() {

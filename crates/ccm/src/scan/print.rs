@@ -11,6 +11,9 @@ use super::sarif;
 use crate::cli::Format;
 use crate::output;
 
+/// How much of a path's end a table shows, in characters.
+const MAX_PATH_CHARS: usize = 100;
+
 /// A finding as one line of `--format json`.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -41,7 +44,7 @@ pub(super) fn findings(format: Format, tasks: &[Task], today: Day) -> Result<()>
             for (task, finding) in findings {
                 let age_days = finding.written_on.map(|day| today.days_since(day));
                 let line = Line { finding, age_days, score: task.score.points, reasons: &task.score.reasons };
-                output::line(&serde_json::to_string(&line)?);
+                output::json_line(&line)?;
             }
         }
         Format::Table if tasks.is_empty() => output::remark("Nothing was found."),
@@ -63,7 +66,7 @@ fn table(findings: &[(&Task, &Finding)]) -> String {
         [
             task.score.points.to_string(),
             finding.repository.name().to_owned(),
-            format!("{}:{}", one_line(&finding.path), finding.line),
+            format!("{}:{}", end_of(&finding.path), finding.line),
             day(finding.written_on),
             one_line(finding.author.as_deref().unwrap_or_default()),
             day(finding.due),
@@ -81,14 +84,14 @@ fn table(findings: &[(&Task, &Finding)]) -> String {
 pub(super) fn explanations(format: Format, explanations: &[Explanation]) -> Result<()> {
     if format == Format::Json {
         for explanation in explanations {
-            output::line(&serde_json::to_string(explanation)?);
+            output::json_line(explanation)?;
         }
     } else if !explanations.is_empty() {
         let rows = explanations
             .iter()
             .map(|left| {
                 let line = left.line.map_or(String::new(), |line| format!(":{line}"));
-                vec![left.left_out.clone(), format!("{}{line}", one_line(&left.path)), left.text.clone()]
+                vec![left.left_out.clone(), format!("{}{line}", end_of(&left.path)), left.text.clone()]
             })
             .collect();
         output::line(&output::table(&["LEFT OUT", "PLACE", "TEXT"], rows));
@@ -99,4 +102,13 @@ pub(super) fn explanations(format: Format, explanations: &[Explanation]) -> Resu
 /// Text for a table: line breaks in it would look like further rows.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r', '\t'], "\u{fffd}")
+}
+
+/// A path for a table; the start of a long one would move every row.
+fn end_of(path: &str) -> String {
+    let path = one_line(path);
+    match path.char_indices().rev().nth(MAX_PATH_CHARS - 1) {
+        Some((from, _)) if from > 0 => format!("…{}", &path[from..]),
+        Some(_) | None => path,
+    }
 }

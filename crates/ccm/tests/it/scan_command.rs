@@ -109,6 +109,40 @@ async fn since_a_revision_only_changed_files_count() {
     assert!(found.contains("write this") && !found.contains("greet the world"), "{found}");
     let output = ccm(dir.path(), &["scan", "app", "--since", "no-such-revision"], &[]).await;
     assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("--since no-such-revision: name a commit"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_no_place_or_no_source_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    for (arguments, expected) in [
+        (["scan", "app/app.py"], "app/app.py is no folder; name the folder that it is in"),
+        (["scan", "nowhere"], "nowhere is neither a folder nor OWNER/NAME"),
+        (["scan", "--source=nope"], "there is no source `nope`; there are todo, dependency"),
+        (["scan", "--source=person"], "there is no source `person`"),
+        (["scan", "--source=ci"], "the source ci looks at a code host: name OWNER/NAME"),
+    ] {
+        let output = ccm(dir.path(), &arguments, &[]).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_named_twice_is_read_once_and_a_long_path_moves_no_row() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    let deep = format!("app/{}", "folder/".repeat(40));
+    std::fs::create_dir_all(dir.path().join(&deep)).unwrap();
+    std::fs::write(dir.path().join(deep).join("deep.py"), "# TODO: shorten this\n").unwrap();
+    let table = printed(dir.path(), 0, &["scan", "app", "./app", "app/../app"]).await;
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(
+        table.contains("…") && table.contains("/deep.py:1") && table.lines().all(|line| line.len() < 250),
+        "{table}"
+    );
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ struct Looks {
     expected: usize,
     at_work: BTreeSet<RepoName>,
     done: BTreeSet<RepoName>,
+    silent: BTreeMap<RepoName, String>,
 }
 
 /// How far it has come.
@@ -71,6 +72,21 @@ impl Progress {
     pub fn far(&self) -> Far {
         let looks = self.lock();
         Far { of: looks.expected, done: looks.done.len(), at_work: looks.at_work.iter().cloned().collect() }
+    }
+
+    /// Notes which sources could not answer at the last look at a repository, as finished sentences.
+    pub(crate) fn unanswered(&self, name: &RepoName, sentences: &[String]) {
+        let mut looks = self.lock();
+        match sentences {
+            [] => looks.silent.remove(name),
+            _ => looks.silent.insert(name.clone(), sentences.join(" ")),
+        };
+    }
+
+    /// Which sources could not answer at the last look at a repository, and why: their findings are those of before.
+    #[must_use]
+    pub fn silent(&self, name: &RepoName) -> Option<String> {
+        self.lock().silent.get(name).cloned()
     }
 
     /// Begins a look; it ends when the guard is dropped.

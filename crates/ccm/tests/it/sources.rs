@@ -178,6 +178,27 @@ async fn a_tool_runs_in_the_sandbox_and_what_it_prints_is_proposed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_fails_holds_up_nothing_else_and_says_why() {
+    let mut t = story(|settings| {
+        settings.sources.todo.enabled = true;
+        let command = Some("echo 'lint: no such rule' >&2".to_owned());
+        settings.sources.sarif.insert("lint".to_owned(), SarifSource { command, ..SarifSource::default() });
+    })
+    .await;
+    t.github.commit("me/app", "Add", &[("new.py", "# TODO: write this\n")]).await;
+    t.settle().await;
+    assert!(open(&t).contains(&"TODO: write this".to_owned()), "{:?}", open(&t));
+    let known = t.ctx.store.repositories().await.unwrap();
+    assert!(known.iter().all(|repository| repository.parked.is_none() && repository.scanned.is_some()), "{known:?}");
+    let why = t.ctx.progress.silent(&"me/app".parse().unwrap()).unwrap();
+    assert!(why.contains("sarif:lint") && why.contains("wrote nothing") && why.contains("no such rule"), "{why}");
+    t.set(|settings| settings.sources.sarif.clear()).await;
+    t.later(Duration::from_hours(1)).await;
+    assert_eq!(t.ctx.progress.silent(&"me/app".parse().unwrap()), None);
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_fails_changes_nothing_and_is_not_run_again_at_once() {
     let mut t = story(|settings| {
         let (command, file) = (Some("echo run; cp report out".to_owned()), Some("out".to_owned()));
@@ -188,11 +209,11 @@ async fn a_tool_that_fails_changes_nothing_and_is_not_run_again_at_once() {
     t.settle().await;
     assert_eq!(open(&t), ["Do not use eval."]);
     t.github.commit("me/app", "Break", &[("report", "no JSON")]).await;
-    t.struggle().await;
+    t.settle().await;
     assert_eq!(open(&t), ["Do not use eval."], "nothing is known, so nothing changes");
     let why = failure(&t).await.unwrap();
     assert!(why.contains("it is no SARIF"), "{why}");
-    t.struggle().await;
+    t.later(Duration::from_hours(1)).await;
     assert_eq!(failure(&t).await, Some(why), "it was not run again");
     t.set(|settings| settings.sources.sarif.clear()).await;
     t.later(Duration::from_hours(1)).await;

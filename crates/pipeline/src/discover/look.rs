@@ -23,6 +23,7 @@ use store::{Commit, Repository, StoreError, TaskFilter};
 
 use super::content::{Content, Rules};
 use super::reading::read;
+use super::sarif::ToolFailed;
 use super::source::{self, Look, Source};
 use super::{LOOKED_AT_AGAIN, park, tell};
 use crate::settings::{POLICY_PATH, RepositoryPolicy};
@@ -125,7 +126,8 @@ pub async fn once(
     let mut found = Vec::new();
     for (source, kept) in sources.iter().zip(kept) {
         look.kept = kept;
-        found.extend(source.findings(&look).await?);
+        let findings = source.findings(&look).await;
+        found.extend(findings.with_context(|| format!("the source {} could not be asked", source.name()))?);
     }
     Ok(found)
 }
@@ -151,14 +153,15 @@ async fn ask(mut look: Look<'_>, rules: &Rules, told: bool, asked: &mut BTreeMap
         let last = asked.get(&name);
         let changed = last.is_none_or(|last| last.of != of);
         let late = last.zip(moves.every).is_some_and(|(last, every)| now.since(last.at) >= every);
-        moved |= changed;
+        // What could not answer is asked at every look, which is no news.
+        moved |= changed && last.is_none_or(|last| !last.of.is_empty());
         if changed || late || (told && moves.with_host) {
             due.push((source, name, of));
         }
     }
     let readers: Vec<&dyn Source> = due.iter().map(|(source, ..)| source.as_ref()).collect();
     let kept = read(&look, &rules.selection, &rules.of, &readers).await?;
-    let (mut found, mut failed) = (0, None);
+    let (mut found, mut failed, mut silent) = (0, None, Vec::new());
     for ((source, name, of), kept) in due.into_iter().zip(kept) {
         look.kept = kept;
         match source.findings(&look).await {
@@ -168,15 +171,10 @@ async fn ask(mut look: Look<'_>, rules: &Rules, told: bool, asked: &mut BTreeMap
                 record(ctx, look.repository, &source.name(), findings).await?;
                 asked.insert(name, Asked { of, at: now });
             }
-            // What the host alone knows is asked for again at the next look; the rest of the repository goes on.
-            Err(error)
-                if source.moves().with_host
-                    && matches!(
-                        error.downcast_ref(),
-                        Some(ForgeError::Transient { .. } | ForgeError::Unexpected(_) | ForgeError::Conflict(_))
-                    ) =>
-            {
+            // It is asked again at the next look; the rest of the repository goes on.
+            Err(error) if is_its_own(source.as_ref(), &error) => {
                 tracing::warn!(repository = %look.repository, source = name, %error, "a source could not be asked");
+                silent.push(format!("The source {name} could not be asked: {error}."));
                 asked.insert(name, Asked { of: String::new(), at: now });
             }
             Err(error) => {
@@ -184,6 +182,7 @@ async fn ask(mut look: Look<'_>, rules: &Rules, told: bool, asked: &mut BTreeMap
             }
         }
     }
+    ctx.progress.unanswered(look.repository, &silent);
     if moved && failed.is_none() {
         tell(ctx, look.repository, EventKind::Scanned { findings: found }).await?;
     }
@@ -197,6 +196,15 @@ fn shorten(finding: &mut Finding) {
     {
         finding.text.truncate(end);
     }
+}
+
+/// Whether an error says nothing of the repository: a tool failed, or what the host alone knows cannot be had just now.
+fn is_its_own(source: &dyn Source, error: &anyhow::Error) -> bool {
+    let passing = || {
+        let said = error.downcast_ref();
+        matches!(said, Some(ForgeError::Transient { .. } | ForgeError::Unexpected(_) | ForgeError::Conflict(_)))
+    };
+    error.is::<ToolFailed>() || (source.moves().with_host && passing())
 }
 
 /// A repository's own policy that is not valid; holds the finished sentence that says where.

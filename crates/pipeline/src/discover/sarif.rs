@@ -8,12 +8,13 @@
 //!
 //! **Design.** The document leaves the sandbox through the command's output, in Base64, each line with a mark that no tool
 //! prints by chance.
-//! A command that failed is not run again at the same commit for [`FAILED_FOR`].
+//! A command that failed is not run again at the same commit for [`FAILED_FOR`]; meanwhile everything else in the
+//! repository goes on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use backlog::finding::{self, Finding, Fingerprint};
 use backlog::names::digest;
@@ -38,6 +39,11 @@ const FAILED_FOR: Duration = Duration::from_hours(6);
 const SPACE: &str = "sarif-failures";
 /// The most findings of one tool in one repository; the worst first.
 const MOST_FINDINGS: usize = 1_000;
+
+/// Why a tool's report is not known: no fault of the repository, in which the rest goes on.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct ToolFailed(String);
 
 /// See the module.
 pub(super) struct Sarif {
@@ -76,7 +82,7 @@ impl Source for Sarif {
         let report = match (&tool.command, &tool.file) {
             (Some(command), _) => self.run(look, tool, command).await?,
             (None, Some(file)) => match file_of(look, file).await? {
-                Some(bytes) => look.ctx.on_cpu(move || sarif::read(&bytes, None)).await??,
+                Some(bytes) => read(look, bytes, None).await?,
                 None => return Ok(Vec::new()),
             },
             (None, None) => return Ok(Vec::new()),
@@ -98,15 +104,16 @@ impl Sarif {
         if let Some(note) = store.note(SPACE, &key, look.ctx.now()).await?
             && let Some(why) = note.strip_prefix(&of)
         {
-            bail!("{} It is tried again later, and at the next commit.", why.trim());
+            return Err(ToolFailed(format!("{}; it is tried again later, and at the next commit", why.trim())).into());
         }
-        let document = self.document(look, tool, command).await;
-        let report = match document {
-            Ok((bytes, root)) => look.ctx.on_cpu(move || sarif::read(&bytes, Some(&root))).await?.map_err(Into::into),
+        let report = match self.document(look, tool, command).await {
+            Ok((bytes, root)) => read(look, bytes, Some(root)).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = &report {
-            let why = format!("{of} The tool {} failed: {}", self.tool, one_line(&format!("{error:#}"), 500));
+        if let Err(error) = &report
+            && error.is::<ToolFailed>()
+        {
+            let why = format!("{of} {}", one_line(&error.to_string(), 500));
             store.put_note(SPACE, &key, &why, Some(look.ctx.now().plus(FAILED_FOR))).await?;
         }
         report
@@ -136,12 +143,9 @@ impl Sarif {
         checkout.remove().await?;
         git::remove_folder(&folder).await.context("cannot delete the folder of a tool")?;
         let log = ran?.pop().map(|report| report.log_tail).unwrap_or_default();
-        let Some(root) = printed.root.filter(|_| printed.whole) else {
-            bail!("it came to no end; the end of its output: {}", crate::prompt::tail(&log, 300));
-        };
-        let document = STANDARD.decode(printed.base64).context("what it printed did not arrive whole")?;
-        anyhow::ensure!(!document.is_empty(), "it wrote nothing; let it print SARIF, or name the `file` it writes");
-        Ok((document, root))
+        let (root, base64) = printed.end(&log)?;
+        let document = STANDARD.decode(base64);
+        Ok((document.map_err(|_| ToolFailed("what it printed did not arrive whole".to_owned()))?, root))
     }
 
     /// The results that count, as findings, by path and line.
@@ -227,6 +231,20 @@ struct Printed {
 }
 
 impl Printed {
+    /// Where the checkout was, and the document in Base64; `log` says more where there is none.
+    fn end(self, log: &str) -> Result<(String, String), ToolFailed> {
+        let said: Vec<&str> = log.lines().filter(|line| !line.starts_with(&self.mark)).collect();
+        let said = crate::prompt::tail(said.join("\n").trim(), 300).to_owned();
+        let said = if said.is_empty() { said } else { format!("; the end of its output: {said}") };
+        match self.root.filter(|_| self.whole) {
+            Some(root) if !self.base64.is_empty() => Ok((root, self.base64)),
+            Some(_) => {
+                Err(ToolFailed(format!("it wrote nothing; let it print SARIF, or name the `file` it writes{said}")))
+            }
+            None => Err(ToolFailed(format!("it came to no end{said}"))),
+        }
+    }
+
     fn line(&mut self, line: &str) {
         let Some(rest) = line.strip_prefix(&self.mark).map(str::trim) else { return };
         match (rest.strip_prefix("at "), rest) {
@@ -236,6 +254,12 @@ impl Printed {
             (None, _) => {}
         }
     }
+}
+
+/// What a document reports; `root` is where the repository was when it was written, if it names places by full paths.
+async fn read(look: &Look<'_>, document: Vec<u8>, root: Option<String>) -> Result<Report> {
+    let report = look.ctx.on_cpu(move || sarif::read(&document, root.as_deref())).await?;
+    Ok(report.map_err(|error| ToolFailed(error.to_string()))?)
 }
 
 /// A file of the repository, if it has it and it is not too large.
@@ -250,5 +274,6 @@ async fn file_of(look: &Look<'_>, path: &str) -> Result<Option<Vec<u8>>> {
         }
     };
     look.content.read(&oids, MAX_SARIF_BYTES as u64, take).await?;
-    content.map(Some).with_context(|| format!("{path} is larger than 32 MiB; let the tool report less"))
+    let small = content.ok_or_else(|| ToolFailed(format!("{path} is larger than 32 MiB; let the tool report less")))?;
+    Ok(Some(small))
 }

@@ -83,7 +83,8 @@ pub(super) async fn repositories(State(site): State<Arc<Site>>) -> Answer<Reposi
     let repositories = site.ctx.store.repositories().await?;
     let view = |repository: store::Repository| {
         let waits = site.ctx.proposing.waits(&repository.name);
-        RepositoryView::of(repository, waits)
+        let silent = site.ctx.progress.silent(&repository.name);
+        RepositoryView::of(repository, waits, silent)
     };
     Ok(Json(RepositoryList { repositories: repositories.into_iter().map(view).collect() }))
 }

@@ -284,15 +284,18 @@ pub(crate) struct RepositoryView {
     parked: Option<String>,
     /// Why nothing more is proposed there for now although there is more.
     waits: Option<String>,
+    /// Which sources could not answer at the last look, and why; what they found before still holds.
+    silent: Option<String>,
     /// The commit that was read last.
     scanned: Option<String>,
     scanned_at: Option<String>,
 }
 
 impl RepositoryView {
-    pub(crate) fn of(repository: store::Repository, waits: Option<String>) -> Self {
+    pub(crate) fn of(repository: store::Repository, waits: Option<String>, silent: Option<String>) -> Self {
         Self {
             waits,
+            silent,
             name: repository.name.to_string(),
             path: repository.path,
             default_branch: repository.default_branch,

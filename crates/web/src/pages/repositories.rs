@@ -24,6 +24,8 @@ struct Row {
     retry: Option<When>,
     /// Why nothing more is proposed there.
     waits: Option<String>,
+    /// Which sources could not answer there.
+    silent: Option<String>,
     scanned: Option<When>,
     commit: String,
     open: u64,
@@ -51,6 +53,7 @@ pub(super) async fn parts(site: &Arc<Site>) -> Result<Vec<Part>, Fault> {
         Row {
             link: format!("/?repository={}", encoded(repository.name.as_str())),
             waits: site.ctx.proposing.waits(&repository.name).filter(|_| repository.parked.is_none()),
+            silent: site.ctx.progress.silent(&repository.name),
             name: repository.name.to_string(),
             path: repository.path.unwrap_or_default(),
             branch: repository.default_branch.unwrap_or_default(),

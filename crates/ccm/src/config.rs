@@ -215,6 +215,9 @@ fn nearest(message: &str) -> Option<String> {
     (similarity > 0.7).then(|| key.to_owned())
 }
 
+/// The longest time that can be set.
+const WEEK_MINUTES: u64 = 7 * 24 * 60;
+
 /// Adds the agent `default` where it is missing, and checks what types cannot say.
 fn finished(mut config: Config) -> Result<Config, ConfigError> {
     config.agents.entry("default".to_owned()).or_default();
@@ -251,9 +254,10 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
             return wrong(format!("limits.{name} must be at least 1"));
         }
     }
-    if config.verification.max_attempts == 0 {
-        return wrong("verification.max_attempts must be at least 1".to_owned());
+    if config.verification.max_attempts == 0 || config.verification.check_minutes == 0 {
+        return wrong("verification.max_attempts and verification.check_minutes must be at least 1".to_owned());
     }
+    times(&config)?;
     if let Some(github) = &config.github {
         if github.repositories.is_empty() {
             return wrong("github.repositories is empty; name what to watch, such as [\"me/*\"]".to_owned());
@@ -278,6 +282,31 @@ fn finished(mut config: Config) -> Result<Config, ConfigError> {
         return wrong(format!("server.database is `{database}`; this version knows sqlite:///absolute/path.db"));
     }
     Ok(config)
+}
+
+/// Times so long that no clock can add them: a slip of the hand, or a way to say "never" that there is not.
+fn times(config: &Config) -> Result<(), ConfigError> {
+    let limits = &config.limits;
+    let agents = config.agents.iter().flat_map(|(name, agent)| {
+        let key = move |key: &str| format!("agents.{name}.{key}");
+        [
+            (key("max_minutes"), agent.max_minutes, WEEK_MINUTES),
+            (key("max_silent_minutes"), agent.max_silent_minutes, WEEK_MINUTES),
+        ]
+    });
+    let tools = config.sources.sarif.iter();
+    let tools = tools.map(|(name, tool)| (format!("sources.sarif.{name}.minutes"), tool.minutes, WEEK_MINUTES));
+    let others = [
+        ("verification.check_minutes", config.verification.check_minutes, WEEK_MINUTES),
+        ("limits.scan_seconds", limits.scan_seconds, WEEK_MINUTES * 60),
+        ("limits.poll_seconds", limits.poll_seconds, WEEK_MINUTES * 60),
+        ("limits.shutdown_seconds", limits.shutdown_seconds, WEEK_MINUTES * 60),
+    ];
+    let others = others.into_iter().map(|(name, value, most)| (name.to_owned(), value, most));
+    match agents.chain(tools).chain(others).find(|(_, value, most)| value > most) {
+        Some((name, _, most)) => Err(ConfigError(format!("{name} must be at most {most}, which is a week"))),
+        None => Ok(()),
+    }
 }
 
 /// Tags and patterns that would fail the first look.

@@ -75,7 +75,7 @@ impl Lines<'_> {
         let mut macros: HashMap<&str, bool> = HashMap::new();
         let definitions = lines().filter_map(|line| line.strip_prefix("[attr]")?.split_once(char::is_whitespace));
         for (name, attributes) in definitions.filter(|_| self.root) {
-            let set = attributes.split_whitespace().filter_map(|word| says_of(word, attribute, &macros)).last();
+            let set = attributes.split_whitespace().filter_map(|word| says_of(word, attribute, &macros)).next_back();
             macros.extend(set.map(|set| (name, set)));
         }
         let mut builder = GitignoreBuilder::new("");

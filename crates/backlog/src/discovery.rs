@@ -9,11 +9,12 @@
 //!
 //! **Design.** Tasks remember their members' fingerprints; a group of findings is only looked at when a finding has no
 //! task yet. Then it joins a task of its group that nobody was shown, else those of a group become a new task, named after
-//! its first member.
+//! its first member. Comments of the same words keep their tasks by their places (`equals.rs`).
 //!
 //! **Known race.** With the database lost, a group is named after the first member that is left, which may be another one
 //! than before: then it is proposed once more. Accepted; a single finding is found again.
 
+mod equals;
 #[cfg(test)]
 mod tests;
 
@@ -47,7 +48,7 @@ pub enum Discovery {
 pub fn compare(known: &[Task], source: &Source, findings: Vec<Finding>) -> Vec<Discovery> {
     let known: BTreeMap<&TaskId, &Task> =
         known.iter().filter(|task| task.source == *source).map(|task| (&task.id, task)).collect();
-    let (present, fresh) = sorted_out(&known, findings);
+    let (present, fresh) = sorted_out(&known, source, findings);
     let mut changes = Vec::new();
     for (id, members) in &present {
         let Some(task) = known.get(id) else { continue };
@@ -86,19 +87,21 @@ pub fn compare(known: &[Task], source: &Source, findings: Vec<Finding>) -> Vec<D
 /// What there is of each known task, and the members of each new one.
 fn sorted_out(
     known: &BTreeMap<&TaskId, &Task>,
+    source: &Source,
     mut findings: Vec<Finding>,
 ) -> (BTreeMap<TaskId, Vec<Finding>>, Vec<Vec<Finding>>) {
     findings.sort_by(|a, b| place(a).cmp(&place(b)));
+    let mut seen = BTreeSet::new();
+    findings.retain(|finding| seen.insert(finding.fingerprint.clone()));
+    if *source == Source::Todo {
+        equals::tell_apart(known.values().copied(), &mut findings);
+    }
     let owners: HashMap<&Fingerprint, &TaskId> =
         known.values().flat_map(|task| task.members().map(|member| (&member.fingerprint, &task.id))).collect();
-    let mut seen = BTreeSet::new();
     let mut present: BTreeMap<TaskId, Vec<Finding>> = BTreeMap::new();
     let mut homes: HashMap<String, TaskId> = HashMap::new();
     let mut left = Vec::new();
     for finding in findings {
-        if !seen.insert(finding.fingerprint.clone()) {
-            continue;
-        }
         // Also the one that a task is named after and that it lost: two tasks cannot have one name.
         let id = finding.task_id();
         let owner = owners.get(&finding.fingerprint).copied().or_else(|| known.get(&id).map(|task| &task.id));

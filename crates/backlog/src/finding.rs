@@ -102,6 +102,15 @@ impl Fingerprint {
         Self(hex)
     }
 
+    /// The fingerprint of one more of several equal findings, the `n`-th (from 1) beyond those that are counted, where
+    /// theirs belong to work that is over.
+    #[must_use]
+    pub fn again(&self, n: usize) -> Self {
+        let mut hex = digest(&["again", &self.0, &n.to_string()]);
+        hex.truncate(32);
+        Self(hex)
+    }
+
     /// The fingerprint as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -13,7 +13,7 @@
 //! [`functions`], [`manifest`] and [`sarif`] are readers of their own.
 
 /// Grows with every change of what is found in the same bytes, so that earlier results are not taken for new ones.
-pub const ENGINE_VERSION: u32 = 5;
+pub const ENGINE_VERSION: u32 = 6;
 
 mod findings;
 pub mod functions;

@@ -96,7 +96,9 @@ fn assigned<'a>(
         let there: Vec<_> = free.range((path, 0, 0)..=(path, u32::MAX, usize::MAX)).copied().collect();
         if there.len() == known.len() {
             known.sort_by(|(_, a), (_, b)| place(a).cmp(&place(b)));
-            free.retain(|one| one.0 != path);
+            for one in &there {
+                free.remove(one);
+            }
             given.extend(there.iter().zip(known).map(|(one, (_, member))| (one.2, member.fingerprint.clone())));
         } else {
             known.into_iter().for_each(|(patience, member)| waiting[usize::from(patience)].push(member));

@@ -7,9 +7,10 @@
 //! **Wanted properties.** Work that is done takes no equal work with it. A comment that is new beside a rejected one is
 //! new. The same input gives the same answer, in time that grows with the number of findings times its logarithm.
 //!
-//! **Design.** Files that hold as many as before keep them in order. The others go to the comment in the same place, else
-//! to the nearest in the same file, else to the first that is left. Tasks whose comment is expected to go choose last: under
-//! review, then those whose work was gone, then those whose work is done.
+//! **Design.** What stands where it stood keeps what it had. Of the others, files that hold as many as before keep them
+//! in order; the rest goes to the comment in the same place, else to the nearest in the same file, else to the first that
+//! is left. Tasks whose comment is expected to go choose last: under review, then those whose work was gone, then those
+//! whose work is done.
 //!
 //! **Known race.** Of equal comments in one file of which people took one away, nobody can say which it was: the wrong one
 //! may count as gone. Their number is right, and so is what is asked for. With the database lost, comments that follow a
@@ -18,7 +19,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::finding::{Finding, Fingerprint};
 use crate::task::{Stage, Task};
@@ -29,15 +30,28 @@ type Words = (String, String, String);
 
 /// Gives `findings` of comments, by path and line, the fingerprints under which tasks know them.
 pub(super) fn tell_apart<'a>(known: impl Iterator<Item = &'a Task>, findings: &mut [Finding]) {
-    let mut members: HashMap<Words, Vec<(u8, &Finding)>> = HashMap::new();
-    for task in known {
-        for member in task.members() {
-            members.entry(words(member)).or_default().push((patience(task), member));
-        }
+    let known: Vec<(u8, &Finding)> =
+        known.flat_map(|task| task.members().map(|member| (patience(task), member))).collect();
+    // Most comments are where they were: their words need not be looked at.
+    let still: HashMap<&Fingerprint, &Finding> =
+        known.iter().filter(|(patience, _)| *patience == 0).map(|(_, member)| (&member.fingerprint, *member)).collect();
+    let settled = |finding: &Finding| {
+        let before = still.get(&finding.fingerprint);
+        before.is_some_and(|before| before.path == finding.path && before.line == finding.line)
+    };
+    let open: Vec<usize> = (0..findings.len()).filter(|index| !settled(&findings[*index])).collect();
+    if open.is_empty() {
+        return;
     }
+    let settled: HashSet<Fingerprint> =
+        findings.iter().filter(|finding| settled(finding)).map(|finding| finding.fingerprint.clone()).collect();
     let mut places: HashMap<Words, Vec<usize>> = HashMap::new();
-    for (index, finding) in findings.iter().enumerate() {
-        places.entry(words(finding)).or_default().push(index);
+    for index in open {
+        places.entry(words(&findings[index])).or_default().push(index);
+    }
+    let mut members: HashMap<Words, Vec<(u8, &Finding)>> = HashMap::new();
+    for (patience, member) in known.into_iter().filter(|(_, member)| !settled.contains(&member.fingerprint)) {
+        members.entry(words(member)).or_default().push((patience, member));
     }
     for (words, places) in places {
         let Some(mut members) = members.remove(&words) else { continue };

@@ -84,3 +84,23 @@ async fn a_text_that_a_person_has_edited_is_never_written_over() {
     assert_eq!((t.stage().await, t.task().await.finding.unwrap().line), (Stage::Proposed, 4));
     t.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_equal_comments_the_second_is_left_when_the_first_is_merged() {
+    let t = Story::start().await;
+    let equal = "# TODO: greet the world when there is no name\n";
+    t.github.commit("me/app", "Ask once more", &[("more.py", equal)]).await;
+    t.agent("sed -i '/TODO/d' app.py");
+    t.settle().await;
+    assert_eq!(t.github.issues().len(), 2);
+    let first = if body(&t).contains("app.py") { 1 } else { 2 };
+    t.github.comment(first, "maintainer", "/ccm approve");
+    t.settle().await;
+    t.github.merge(3, "maintainer").await;
+    t.later(HOUR).await;
+    let stages: Vec<Stage> = t.tasks().await.iter().map(|task| task.state.stage()).collect();
+    assert!(stages.contains(&Stage::Done) && stages.contains(&Stage::Proposed), "{stages:?}");
+    let left = t.github.issue(3 - first);
+    assert!(left.open && left.body.unwrap().contains("more.py"));
+    t.end().await;
+}

@@ -58,6 +58,8 @@ use Stage::{Done, Found, InReview, Obsolete, Proposed, Rejected};
 #[case::all_moved_by_the_distance_between_them(&[("a 10", Rejected), ("a 20", Found)], &["a 20", "a 30"], "0 1")]
 #[case::files_renamed(&[("a 1", Found), ("b 1", Found)], &["c 1", "d 1"], "0 1")]
 #[case::one_file_renamed_past_another(&[("a 1", Rejected), ("b 1", Found)], &["b 1", "z 1"], "1 0")]
+#[case::one_stays_where_it_was(&[("a 1", Found), ("b 1", Rejected)], &["a 1", "b 2"], "0 1")]
+#[case::done_where_the_next_one_moves(&[("a 1", Done), ("a 2", Found)], &["a 1"], "1")]
 #[case::a_file_split(&[("a 1", Found), ("a 9", Rejected)], &["a 1", "b 2"], "0 1")]
 #[case::gone_work_returns_last(&[("a 1", Obsolete), ("b 1", Found)], &["c 1"], "1")]
 #[case::all_of_them_done_and_new_ones(&[("a 1", Done), ("a 2", Done)], &["a 1", "a 2", "b 1", "b 2"], "0 1 new new")]

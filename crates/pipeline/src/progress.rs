@@ -6,9 +6,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use backlog::names::RepoName;
 use backlog::time::Timestamp;
+
+/// After so long without a push a repository is dormant.
+pub(crate) const DORMANT_AFTER: Duration = Duration::from_hours(90 * 24);
 
 /// See the module. Bounded by the number of repositories.
 #[derive(Default)]
@@ -65,6 +69,11 @@ impl Progress {
     /// Whether a repository was looked at since the start, whatever came of it.
     pub(crate) fn was_looked_at(&self, name: &RepoName) -> bool {
         self.lock().done.contains(name)
+    }
+
+    /// Whether nobody has pushed to a repository for [`DORMANT_AFTER`]. One of which that is not known is awake.
+    pub(crate) fn is_dormant(&self, name: &RepoName, now: Timestamp) -> bool {
+        self.lock().pushed.get(name).is_some_and(|pushed| now.since(*pushed) >= DORMANT_AFTER)
     }
 
     /// How far it has come.
@@ -126,6 +135,16 @@ mod tests {
         progress.pushed(&names[3], Timestamp(9));
         names.sort_by_key(|name| progress.tier(name));
         assert_eq!(names.iter().map(RepoName::name).collect::<Vec<_>>(), ["d", "b", "a", "c"]);
+    }
+
+    #[test]
+    fn a_repository_sleeps_ninety_days_after_its_last_push() {
+        let (progress, [asleep, awake, unknown]) =
+            (Progress::default(), ["a/a", "a/b", "a/c"].map(|name| name.parse::<RepoName>().unwrap()));
+        let now = Timestamp(0).plus(DORMANT_AFTER);
+        progress.pushed(&asleep, Timestamp(0));
+        progress.pushed(&awake, Timestamp(1));
+        assert_eq!([asleep, awake, unknown].map(|name| progress.is_dormant(&name, now)), [true, false, false]);
     }
 
     #[test]

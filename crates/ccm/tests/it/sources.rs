@@ -74,6 +74,32 @@ async fn an_outdated_dependency_is_proposed_once_and_closed_when_it_is_updated()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_pushes_any_more_registries_are_asked_a_seventh_as_often() {
+    let registries = FakeRegistries::start().await;
+    registries.publish("crates", "serde", "1.0.0");
+    registries.publish("crates", "rand", "1.0.0");
+    let t = with_registries(&registries).await;
+    t.github.repo("me/sleepy").await;
+    let manifest = |name: &str| format!("[dependencies]\n{name} = \"1.0\"\n");
+    t.github.commit("me/sleepy", "Depend", &[("Cargo.toml", &manifest("rand"))]).await;
+    t.github.commit("me/app", "Depend", &[("Cargo.toml", &manifest("serde"))]).await;
+    t.settle().await;
+    t.clock.advance(Duration::from_hours(91 * 24));
+    t.github.commit("me/app", "Work on", &[("app.py", "x = 1\n")]).await;
+    t.settle().await;
+    registries.publish("crates", "serde", "3.0.0");
+    registries.publish("crates", "rand", "3.0.0");
+    t.later(Duration::from_hours(25)).await;
+    let sleepy = || t.github.issues_in("me/sleepy").len();
+    assert_eq!((open(&t).as_slice(), sleepy()), (&["Update serde from 1.0 to 3.0".to_owned()][..], 0));
+    t.later(Duration::from_hours(40)).await;
+    assert_eq!(sleepy(), 0, "not yet");
+    t.later(Duration::from_hours(20)).await;
+    assert_eq!(sleepy(), 1, "a bounded time later");
+    t.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_is_away_neither_makes_nor_ends_a_proposal() {
     let registries = FakeRegistries::start().await;
     registries.publish("pypi", "django", "5.1");

@@ -40,7 +40,7 @@ impl Source for Ci {
     }
 
     fn moves(&self) -> Moves {
-        Moves { with_code: true, with_host: true, every: Some(DAY) }
+        Moves { with_code: true, with_host: true, every: Some(DAY), sleeps: true }
     }
 
     fn signature(&self, _settings: &Sources) -> String {

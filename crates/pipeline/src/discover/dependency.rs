@@ -40,7 +40,7 @@ impl Source for Dependency {
     }
 
     fn moves(&self) -> Moves {
-        Moves { with_code: true, every: Some(EVERY), ..Moves::default() }
+        Moves { with_code: true, every: Some(EVERY), sleeps: true, ..Moves::default() }
     }
 
     fn signature(&self, settings: &Sources) -> String {

@@ -3,7 +3,8 @@
 //! **Wanted properties.** Nothing is asked when nothing moved. A source that cannot answer changes nothing, and keeps no
 //! other from being asked. A source that is switched off loses its findings.
 //!
-//! **Design.** What was asked last, at which commit and under which settings is one note for each repository.
+//! **Design.** A repository in which nobody has pushed for long is dormant: what mere time changes there is asked for more
+//! seldom. What somebody changes is not: the sweep and deliveries tell of it. What was asked last, at which commit and under which settings is one note for each repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ const SMALL_FILE: u64 = 1 << 20;
 /// The most characters of a finding's text where several findings make one proposal: with as many as may be, what people
 /// are shown, and how they decide, still fits into an issue of 60,000.
 const TEXT_IN_A_GROUP: usize = 2_500;
+/// So many times longer the time of a source is that may sleep, in a dormant repository: a day becomes a week.
+const SLOWER: u32 = 7;
 /// Where it is kept what was asked last.
 const SPACE: &str = "looks";
 
@@ -146,13 +149,15 @@ async fn ask(mut look: Look<'_>, rules: &Rules, told: bool, asked: &mut BTreeMap
         asked.remove(&name);
     }
     let (mut due, mut moved) = (Vec::new(), false);
+    let dormant = ctx.progress.is_dormant(look.repository, now);
     for source in on {
         let (name, moves) = (source.name().to_string(), source.moves());
         let commit = if moves.with_code { look.content.commit.as_str() } else { "" };
         let of = format!("{commit} {}", source.signature(&settings.sources));
         let last = asked.get(&name);
         let changed = last.is_none_or(|last| last.of != of);
-        let late = last.zip(moves.every).is_some_and(|(last, every)| now.since(last.at) >= every);
+        let every = moves.every.map(|every| if moves.sleeps && dormant { every * SLOWER } else { every });
+        let late = last.zip(every).is_some_and(|(last, every)| now.since(last.at) >= every);
         // What could not answer is asked at every look, which is no news.
         moved |= changed && last.is_none_or(|last| !last.of.is_empty());
         if changed || late || (told && moves.with_host) {

@@ -74,6 +74,8 @@ pub struct Moves {
     pub with_host: bool,
     /// By mere time; asked again after so long.
     pub every: Option<Duration>,
+    /// Whether mere time may be waited for longer where nobody pushes any more.
+    pub sleeps: bool,
 }
 
 /// One look at a repository, as a source gets it.

@@ -34,7 +34,7 @@ impl Source for StaleIssue {
     }
 
     fn moves(&self) -> Moves {
-        Moves { with_host: true, every: Some(DAY), ..Moves::default() }
+        Moves { with_host: true, every: Some(DAY), sleeps: true, ..Moves::default() }
     }
 
     fn signature(&self, settings: &Sources) -> String {

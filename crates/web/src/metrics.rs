@@ -44,6 +44,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("ccm_tasks_total", Kind::Gauge, "Tasks by state."),
     ("ccm_mirrors_bytes", Kind::Gauge, "What mirrors take on the disk."),
     ("ccm_git_calls_total", Kind::Counter, "Calls to code hosts over git, by what they do."),
+    ("ccm_looks_total", Kind::Counter, "Looks at repositories, by how their files were reached."),
     ("ccm_files_read_total", Kind::Counter, "Contents of files that looks have read, each once for all sources."),
     ("ccm_github_requests_total", Kind::Counter, "Requests to GitHub."),
     ("ccm_github_request_duration_seconds", Kind::Histogram, "How long requests to GitHub took."),
@@ -106,6 +107,9 @@ fn describe() {
         for outcome in ["ok", "failed"] {
             metrics::counter!("ccm_operations_total", "operation" => operation, "outcome" => outcome).increment(0);
         }
+    }
+    for way in ["archive", "git"] {
+        metrics::counter!("ccm_looks_total", "way" => way).increment(0);
     }
     for kind in ["look", "fetch", "push"] {
         metrics::counter!("ccm_git_calls_total", "kind" => kind).increment(0);

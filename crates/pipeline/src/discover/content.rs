@@ -100,7 +100,10 @@ impl Content {
         tracing::debug!(repository = %name, ?way, "reads what is there");
         if way == Way::Archive {
             match Self::archived(ctx, name).await {
-                Ok(Some(content)) => return Ok(Some(content)),
+                Ok(Some(content)) => {
+                    metrics::counter!("ccm_looks_total", "way" => "archive").increment(1);
+                    return Ok(Some(content));
+                }
                 Ok(None) => {}
                 Err(error) => tracing::debug!(repository = %name, error = format!("{error:#}"), "not by an archive"),
             }
@@ -109,6 +112,7 @@ impl Content {
         let fetched = glance.fetch().await?;
         let Some(commit) = fetched.head else { return Ok(None) };
         let tree = glance.files(&commit).await?;
+        metrics::counter!("ccm_looks_total", "way" => "git").increment(1);
         if tree.truncated {
             let most = tree.files.len();
             tracing::warn!(repository = %name, "it has more than {most} files; only the first {most} are looked at");

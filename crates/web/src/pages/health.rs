@@ -62,6 +62,33 @@ impl Webhooks {
     }
 }
 
+/// How repositories were read since the start, and what is kept of them on the disk.
+struct Reading {
+    archive: u64,
+    git: u64,
+    files: u64,
+    calls: u64,
+    mirrors: String,
+    /// Whether they take more than they may.
+    over: bool,
+}
+
+impl Reading {
+    fn of(site: &Site, samples: &Samples) -> Self {
+        const GIB: f64 = 1_073_741_824.0;
+        let looks = |way| samples.sum("ccm_looks_total", &[("way", way)]) as u64;
+        let (bytes, most) = (samples.sum("ccm_mirrors_bytes", &[]), site.ctx.settings().limits.mirrors_gib);
+        Self {
+            archive: looks("archive"),
+            git: looks("git"),
+            files: samples.sum("ccm_files_read_total", &[]) as u64,
+            calls: samples.sum("ccm_git_calls_total", &[]) as u64,
+            mirrors: format!("{:.2} of {most} GiB", bytes / GIB),
+            over: bytes > most as f64 * GIB,
+        }
+    }
+}
+
 struct Queue {
     name: &'static str,
     waiting: usize,
@@ -84,6 +111,7 @@ struct HealthPart {
     requests: Vec<Operation>,
     github: bool,
     webhooks: Webhooks,
+    reading: Reading,
     limits: Vec<Limit>,
     /// How changes are asked for, and what else should be known of GitHub.
     notices: Vec<String>,
@@ -209,6 +237,7 @@ pub(super) async fn parts(site: &Arc<Site>) -> Result<Vec<Part>, Fault> {
         requests: requests(&samples),
         github: ctx.forges.github.is_some() || ctx.forges.webhook_secrets.is_some(),
         webhooks: Webhooks::of(site, &samples).await?,
+        reading: Reading::of(site, &samples),
         limits: limits.collect(),
         notices: ctx.forges.github.as_ref().map(|forge| forge.notices()).unwrap_or_default(),
         cost: format!("${:.2}", samples.sum("ccm_agent_cost_usd_total", &[])),

@@ -20,6 +20,8 @@ pub mod source;
 pub mod stale_issue;
 pub mod todo;
 
+pub(crate) use sarif::TOOL;
+
 pub use look::{BadPolicy, Looked, once, policy, read_file};
 
 use std::collections::BTreeSet;

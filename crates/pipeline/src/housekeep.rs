@@ -10,6 +10,7 @@ use backlog::run::RunState;
 use backlog::task::Stage;
 
 use crate::Context;
+use crate::discover::TOOL;
 
 mod mirrors;
 
@@ -65,8 +66,8 @@ async fn is_there(folder: &Path) -> Result<bool> {
 
 /// At the start of the service: ends what an earlier process of this machine left behind.
 ///
-/// Its leases end at once, and the processes of its runs are killed: an agent without its supervisor is neither
-/// metered nor watched.
+/// Its leases end at once, and the processes of its runs and of tools that looked at code are killed: an agent without its
+/// supervisor is neither metered nor watched.
 ///
 /// # Errors
 /// When the store fails or a process cannot be ended.
@@ -84,19 +85,35 @@ pub async fn recover(ctx: &Arc<Context>, machine: &str) -> Result<()> {
             tracing::warn!(run = %run, killed, "processes that an earlier service process left behind were ended");
         }
     }
+    end_tools(ctx).await
+}
+
+/// Ends what tools of an earlier process left behind, and deletes their folders: a tool is run anew.
+async fn end_tools(ctx: &Context) -> Result<()> {
+    for name in names(ctx).await?.into_iter().filter(|name| name.starts_with(TOOL)) {
+        let killed = runner::kill_leftovers(&ctx.paths.marker(&name)).await?;
+        if killed > 0 {
+            tracing::warn!(tool = name, killed, "processes that an earlier service process left behind were ended");
+        }
+        let folder = ctx.paths.runs().join(&name);
+        git::remove_folder(&folder).await.with_context(|| format!("cannot delete {}", folder.display()))?;
+    }
     Ok(())
 }
 
 /// The runs that have a folder.
 async fn folders(ctx: &Context) -> Result<Vec<RunId>> {
+    Ok(names(ctx).await?.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// The names of what lies in the folder of runs.
+async fn names(ctx: &Context) -> Result<Vec<String>> {
     let mut entries = tokio::fs::read_dir(ctx.paths.runs()).await.context("the folder of runs cannot be read")?;
-    let mut runs = Vec::new();
+    let mut names = Vec::new();
     while let Some(entry) = entries.next_entry().await? {
-        if let Some(run) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-            runs.push(run);
-        }
+        names.extend(entry.file_name().to_str().map(str::to_owned));
     }
-    Ok(runs)
+    Ok(names)
 }
 
 /// A run is dead when it or its task is over and the task is not at work with it; an unknown one is left alone.

@@ -91,3 +91,36 @@ async fn a_killed_service_goes_on_where_it_was_and_does_nothing_twice() {
     assert_eq!(runner::processes_of(&run), []);
     assert_eq!(github.violations(), Vec::<String>::new());
 }
+
+/// Without a sandbox nothing ends with the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_services_tool_left_behind_is_ended_at_the_next_start() {
+    let (github, token) = github().await;
+    let dir = tempfile::tempdir().unwrap();
+    let seen = dir.path().join("seen");
+    let tool = format!("test -e {0} && exit 1; touch {0}; sleep 600 & sleep 600", seen.display());
+    let config = format!(
+        "[github]\napi_url = \"{}\"\nrepositories = [\"me/app\"]\n[server]\nlisten = \"127.0.0.1:0\"\n\
+         [sandbox]\nkind = \"none\"\n[sources.sarif.lint]\ncommand = \"{tool}\"\n",
+        github.url()
+    );
+    std::fs::write(dir.path().join("ccm.toml"), config).unwrap();
+    let id = format!("sarif-{}", &backlog::names::digest(&["me/app", "lint"])[..16]);
+    let folder = dir.path().join("data/runs").join(&id);
+    let marker = pipeline::Paths { data: dir.path().join("data"), program: PathBuf::new() }.marker(&id);
+
+    let mut first = serve(dir.path(), &token);
+    until("the tool", async || seen.exists() && runner::processes_of(&marker).len() >= 2).await;
+    let left = runner::processes_of(&marker);
+    first.kill().await.unwrap();
+    assert!(!runner::processes_of(&marker).is_empty() && folder.exists(), "nobody ends it yet");
+
+    let mut second = serve(dir.path(), &token);
+    until("the end of what is left", async || {
+        runner::processes_of(&marker).iter().all(|process| !left.contains(process))
+    })
+    .await;
+    until("the end of the tool's second run", async || !folder.exists() && runner::processes_of(&marker).is_empty())
+        .await;
+    second.kill().await.unwrap();
+}

@@ -4,7 +4,8 @@
 //! other from being asked. A source that is switched off loses its findings.
 //!
 //! **Design.** A repository in which nobody has pushed for long is dormant: what mere time changes there is asked for more
-//! seldom. What somebody changes is not: the sweep and deliveries tell of it. What was asked last, at which commit and under which settings is one note for each repository.
+//! seldom. What somebody changes is not: the sweep and deliveries tell of it. What was asked last, at which commit and under
+//! which settings is one note for each repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

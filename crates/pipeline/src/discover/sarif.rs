@@ -8,6 +8,7 @@
 //!
 //! **Design.** The document leaves the sandbox through the command's output, in Base64, each line with a mark that no tool
 //! prints by chance.
+//! A service that dies leaves its tools' processes to the next one, which ends them at its start (`housekeep::recover`).
 //! A command that failed is not run again at the same commit for [`FAILED_FOR`]; meanwhile everything else in the
 //! repository goes on.
 
@@ -31,6 +32,8 @@ use crate::run::confinement;
 use crate::settings::{RepositoryPolicy, SarifLevel, SarifSource, Sources};
 use crate::wording::one_line;
 
+/// What the folders of tools, and the marks of their processes, begin with. No run's name does.
+pub(crate) const TOOL: &str = "sarif-";
 /// How many tools run at once.
 static TOOLS: Semaphore = Semaphore::const_new(2);
 /// For how long a failure at a commit is taken for the answer.
@@ -123,7 +126,7 @@ impl Sarif {
     async fn document(&self, look: &Look<'_>, tool: &SarifSource, command: &str) -> Result<(Vec<u8>, String)> {
         let _place = TOOLS.acquire().await?;
         let ctx = look.ctx;
-        let id = format!("sarif-{}", &digest(&[look.repository.as_str(), &self.tool])[..16]);
+        let id = format!("{TOOL}{}", &digest(&[look.repository.as_str(), &self.tool])[..16]);
         let folder = ctx.paths.runs().join(&id);
         tokio::fs::create_dir_all(&folder).await.context("cannot make the folder of a tool")?;
         let branch = "ccm/sarif".parse().context("a branch's name")?;

@@ -1,6 +1,8 @@
 //! `ccm scan`: one discovery pass. Nothing is stored and nothing is written anywhere.
 
+mod bare;
 mod choice;
+mod files;
 mod folder;
 mod print;
 mod sarif;
@@ -105,19 +107,25 @@ async fn one(common: &Common, config: &Config, choice: &Choice, place: &str, arg
     Ok(Looked { findings: remote(common, config, choice, &name, since).await?, ..Looked::default() })
 }
 
-/// The comments in a folder, as it is now.
+/// The comments in a folder as it is now, or in the last commit of a bare repository.
 async fn comments(config: &Config, path: &Path, arguments: &Scan) -> Result<Looked> {
     let (path, options, selection) = (path.to_owned(), options(config)?, selection(config)?);
     std::fs::read_dir(&path)
         .with_context(|| format!("cannot list the folder {}; scan it as somebody who may read it", path.display()))?;
-    let (commit, changed) = versioned(&path, arguments.since.as_deref()).await?;
-    let (name, explain) = (name_of(&path)?, arguments.explain);
+    let Versioned { commit, changed, bare } = versioned(&path, arguments.since.as_deref()).await?;
+    let (name, explain, head) = (name_of(&path)?, arguments.explain, commit.clone());
     let report = tokio::task::spawn_blocking(move || {
-        let look = folder::Look { options: &options, selection, only: changed.as_deref(), explain };
-        look.read(&path)
-    })
-    .await
-    .context("reading the folder failed unexpectedly")?;
+        let look = files::Look { options: &options, selection, only: changed.as_deref(), explain };
+        let Some((objects, head)) = bare.zip(head) else {
+            return Ok(look.read(folder::list(&path), folder::Folder(&path)));
+        };
+        let (entries, more) = bare::list(&objects, &head)?;
+        if more {
+            output::remark(&format!("It has more than {} files; only those are looked at.", entries.len()));
+        }
+        Ok::<_, git::GitError>(look.read(entries, objects))
+    });
+    let report = report.await.context("reading the folder failed unexpectedly")??;
     Ok(looked(report, &name, commit.as_ref()))
 }
 
@@ -144,7 +152,7 @@ async fn once(
     pipeline::discover::once(&ctx, name, wanted).await
 }
 
-fn looked(report: folder::Report, name: &RepoName, commit: Option<&CommitId>) -> Looked {
+fn looked(report: files::Report, name: &RepoName, commit: Option<&CommitId>) -> Looked {
     let left_out: Vec<String> = report.skipped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     if !left_out.is_empty() {
         output::remark(&format!("{} files; left out: {}.", report.files, left_out.join(", ")));
@@ -178,15 +186,25 @@ fn selection(config: &Config) -> Result<Selection> {
     Selection::excluding(&config.sources.todo.exclude).context("sources.todo.exclude")
 }
 
-/// The commit of a folder under version control, and what changed since a revision.
-async fn versioned(path: &Path, since: Option<&str>) -> Result<(Option<CommitId>, Option<Vec<String>>)> {
+/// What is known of a folder under version control.
+#[derive(Default)]
+struct Versioned {
+    /// The commit that is checked out, or the last one.
+    commit: Option<CommitId>,
+    /// The files that changed since a revision.
+    changed: Option<Vec<String>>,
+    /// What is read where there is no work tree.
+    bare: Option<git::Objects>,
+}
+
+async fn versioned(path: &Path, since: Option<&str>) -> Result<Versioned> {
     let git = git::Git::new("git".into());
     let repository = match git::LocalRepository::open(&git, path).await {
         Ok(repository) => repository,
         Err(error) if since.is_some() => return Err(error).context("--since needs a git repository"),
-        Err(_) => return Ok((None, None)),
+        Err(_) => return Ok(Versioned::default()),
     };
-    let head = repository.head().await.ok();
+    let (commit, bare) = (repository.head().await.ok(), repository.bare().await?);
     let changed = match since {
         Some(revision) => {
             let changed = repository.changed_since(revision).await;
@@ -194,7 +212,7 @@ async fn versioned(path: &Path, since: Option<&str>) -> Result<(Option<CommitId>
         }
         None => None,
     };
-    Ok((head, changed))
+    Ok(Versioned { commit, changed, bare })
 }
 
 /// `local/<folder>`, as `serve` calls it.

@@ -1,11 +1,11 @@
 //! What looks read a repository through: the trees of its default branch, and the blobs that somebody wants.
 //!
 //! *Definition.* A [`Glance`] of a remote over the network is a bare repository of its own, beside the [`Mirror`] that
-//! runs borrow from: it holds the trees of the default branch's commits that were looked at, without history and without
-//! blobs, and then the blobs that were asked for. A glance of a folder of this machine is its mirror, which is whole.
+//! runs borrow from: it holds the trees of the default branch's commits that were looked at, without history, the small blobs
+//! that changed from one to the next, and then the blobs that were asked for. A glance of a folder of this machine is its mirror, which is whole.
 //!
-//! *Wanted properties.* A look costs what changed: one small request when nothing did, one fetch of the changed trees, one
-//! fetch of the blobs wanted, however many. No call fetches an object by itself. Nothing can borrow from a glance, and a
+//! *Wanted properties.* A look costs what changed: one small request when nothing did, one fetch of the changed trees with
+//! their changed blobs, and one of the other blobs wanted, if any, however many. No call fetches an object by itself. Nothing can borrow from a glance, and a
 //! glance may be thrown away at any time. What one fetch brings has a bound.
 //!
 //! *Design.* Only the call that fetches is told of a promisor remote, by its environment; for every other one a missing
@@ -28,6 +28,10 @@ use crate::remove::{io_error, remove_folder};
 
 /// Blobs that are asked for in one request: 50 bytes each.
 const BATCH: usize = 5_000;
+/// Blobs of fewer bytes come with the trees of a later commit, as far as they changed. Sources read no larger ones.
+const SMALL: u64 = (1 << 20) + 1;
+/// The most bytes of such trees and blobs; with more, the blobs that are wanted are asked for by their ids.
+const CHANGED_BYTES: u64 = 64 << 20;
 /// Packs after which a glance is made anew, which is cheaper than packing it.
 const PACKS: usize = 64;
 /// The most bytes that one fetch brings.
@@ -121,10 +125,25 @@ impl Glance {
 }
 
 impl Mirror {
-    /// Fetches the trees of a branch's commit, and its blobs where they cannot be had one by one.
+    /// Fetches the trees of a branch's commit, and with those of a later one the blobs that changed.
     pub(crate) async fn fetch_trees(&self, refspec: &str) -> Result<(), GitError> {
-        let filter = if self.is_unfiltered().await? { "--no-filter" } else { "--filter=blob:none" };
-        self.promised().arg("--depth=1").arg(filter).arg("--").arg("origin").arg(refspec).ok().await.map(drop)
+        if self.is_unfiltered().await? {
+            return self.fetch_filtered("--no-filter", self.fetch_bytes, refspec).await;
+        }
+        if self.head().await?.is_some() {
+            let small = format!("--filter=blob:limit={SMALL}");
+            match self.fetch_filtered(&small, self.fetch_bytes.min(CHANGED_BYTES), refspec).await {
+                // Too much has changed: what is wanted of it is asked for afterwards.
+                Err(GitError::TooLarge { .. }) => {}
+                done => return done,
+            }
+        }
+        self.fetch_filtered("--filter=blob:none", self.fetch_bytes, refspec).await
+    }
+
+    async fn fetch_filtered(&self, filter: &str, most: u64, refspec: &str) -> Result<(), GitError> {
+        let call = self.promised().at_most(most).arg("--depth=1").arg(filter);
+        call.arg("--").arg("origin").arg(refspec).ok().await.map(drop)
     }
 
     /// Fetches blobs by their ids with one request.

@@ -14,6 +14,7 @@ use backlog::time::Timestamp;
 
 use crate::checkout::{Author, commit_tree};
 use crate::error::{GitError, Rejection};
+use crate::objects::Objects;
 use crate::process::{Call, Git};
 use crate::remove::io_error;
 
@@ -102,15 +103,27 @@ impl LocalRepository {
         head.map_err(|_| GitError::NoCommits { path: self.path.clone() })
     }
 
-    /// The paths that differ between `revision` and the work tree, with untracked ones, without ignored ones.
-    /// Error: [`GitError::UnknownCommit`] or [`GitError::Failed`] when there is no such revision.
+    /// The objects of a bare repository; `None` where there is a work tree.
+    pub async fn bare(&self) -> Result<Option<Objects>, GitError> {
+        let text = self.call(&["rev-parse", "--is-bare-repository", "--git-path", "objects"]).text().await?;
+        match text.trim_end().split_once('\n') {
+            Some(("true", folder)) => Objects::open(self.path.join(folder)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The paths that differ between `revision` and the work tree, with untracked ones, without ignored ones; in a bare
+    /// repository between `revision` and its head. Error: [`GitError::UnknownCommit`] or [`GitError::Failed`] when there is no such revision.
     pub async fn changed_since(&self, revision: &str) -> Result<Vec<String>, GitError> {
         let name = format!("{revision}^{{commit}}");
         let commit = self.call(&["rev-parse", "--verify", "--end-of-options", &name]).text().await?;
         let tracked = ["diff", "--name-only", "--no-renames", "-z", "--no-ext-diff", commit.trim(), "--"];
+        let committed = ["diff-tree", "-r", "--name-only", "--no-renames", "-z", commit.trim(), "HEAD", "--"];
         let untracked = ["ls-files", "--others", "--exclude-standard", "-z"];
         let mut paths = Vec::new();
-        for args in [&tracked[..], &untracked[..]] {
+        let calls =
+            if self.bare().await?.is_some() { vec![&committed[..]] } else { vec![&tracked[..], &untracked[..]] };
+        for args in calls {
             let text = self.call(args).bulk().text().await?;
             paths.extend(text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned));
         }

@@ -387,6 +387,7 @@ impl Call {
         let stdin = std::mem::take(&mut self.stdin);
         let command = self.shown();
         let mut child = self.spawn(!stdin.is_empty())?;
+        metrics::counter!("ccm_git_processes_total").increment(1);
         let mut group = Group::of(&child);
         if let Some(bytes) = self.file_bytes {
             group.limit_files(bytes);

@@ -45,6 +45,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("ccm_mirrors_bytes", Kind::Gauge, "What mirrors take on the disk."),
     ("ccm_git_calls_total", Kind::Counter, "Calls to code hosts over git, by what they do."),
     ("ccm_looks_total", Kind::Counter, "Looks at repositories, by how their files were reached."),
+    ("ccm_git_processes_total", Kind::Counter, "Runs of the git program."),
     ("ccm_files_read_total", Kind::Counter, "Contents of files that looks have read, each once for all sources."),
     ("ccm_github_requests_total", Kind::Counter, "Requests to GitHub."),
     ("ccm_github_request_duration_seconds", Kind::Histogram, "How long requests to GitHub took."),

@@ -10,8 +10,17 @@ const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// Contents of files read since the process began.
 fn read(metrics: &Metrics) -> u64 {
+    count(metrics, "ccm_files_read_total ")
+}
+
+/// Runs of the git program since the process began.
+fn processes(metrics: &Metrics) -> u64 {
+    count(metrics, "ccm_git_processes_total ")
+}
+
+fn count(metrics: &Metrics, name: &str) -> u64 {
     let text = metrics.render();
-    let line = text.lines().find_map(|line| line.strip_prefix("ccm_files_read_total "));
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.map_or(0, |count| count.parse().unwrap())
 }
 
@@ -42,9 +51,13 @@ async fn after_a_commit_only_the_changed_files_are_read() {
     let paths: Vec<_> = t.tasks().await.into_iter().filter_map(|task| Some(task.finding?.path)).collect();
     assert!(paths.contains(&"src/d0/f0.py".to_owned()), "{paths:?}");
 
+    let (before, ran) = (t.github.request_count(), processes(&metrics));
     t.github.commit("me/app", "Take it out", &[("src/d0/f0.py", "# done\n")]).await;
     t.beat(TEN_MINUTES).await;
     assert_eq!(read(&metrics) - whole, 4);
+    let git = asked(&t, before).into_iter().filter(|route| route.contains(".git/")).count();
+    assert_eq!(git, 4, "where the branch is, and what changed of its trees and blobs");
+    assert_eq!(processes(&metrics) - ran, 1, "the fetch");
     let gone = t.tasks().await.into_iter().find(|task| task.title.contains("sort the list")).unwrap();
     assert!(gone.state.is_final(), "{:?}", gone.state);
     t.end().await;

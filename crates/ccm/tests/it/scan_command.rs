@@ -99,6 +99,41 @@ async fn exit_codes_and_an_empty_folder() {
 }
 
 #[tokio::test]
+async fn a_bare_repository_is_read_as_its_checkout_would_be() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    for (path, text) in [
+        ("b.py", "# TODO: one\nx = 'TODO: none'\n"),
+        ("gen.py", "# TODO: made\n"),
+        ("vendor/c.py", "# TODO: theirs\n"),
+        (".gitattributes", "gen.py linguist-generated\n"),
+    ] {
+        let path = dir.path().join("app").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    std::os::unix::fs::symlink("b.py", dir.path().join("app/link.py")).unwrap();
+    let git = |args: &'static [&'static str]| {
+        let mut command = std::process::Command::new("git");
+        let done = command.current_dir(dir.path()).args(args).status().unwrap();
+        assert!(done.success(), "{args:?}");
+    };
+    git(&["-C", "app", "add", "--all"]);
+    git(&["-C", "app", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "more"]);
+    git(&["clone", "--quiet", "--bare", "app", "app.git"]);
+    for format in ["json", "sarif", "table"] {
+        let args =
+            |place| ["scan", place, "--format", format, if format == "sarif" { "--source=todo" } else { "--explain" }];
+        let folder = printed(dir.path(), 0, &args("app")).await;
+        let bare = printed(dir.path(), 0, &args("app.git")).await;
+        assert!(folder.contains("one") && !folder.contains("made"), "{folder}");
+        assert_eq!(bare.replace("app.git", "app").replace(' ', ""), folder.replace(' ', ""), "{format}");
+    }
+    let since = printed(dir.path(), 0, &["scan", "app.git", "--since", "HEAD~1", "--format", "json"]).await;
+    assert!(since.contains("one") && !since.contains("greet the world"), "{since}");
+}
+
+#[tokio::test]
 async fn since_a_revision_only_changed_files_count() {
     let dir = tempfile::tempdir().unwrap();
     sample(dir.path()).await;

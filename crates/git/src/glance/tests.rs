@@ -88,7 +88,7 @@ async fn trees_come_first_and_the_blobs_wanted_in_one_request() {
 }
 
 #[tokio::test]
-async fn what_changed_shows_without_a_single_blob() {
+async fn what_changed_comes_with_its_blobs_and_nothing_else() {
     let t = There::new().await;
     let files: Vec<(String, String)> = (0..100).map(|n| (format!("d{}/f{n}", n % 7), n.to_string())).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
@@ -99,9 +99,26 @@ async fn what_changed_shows_without_a_single_blob() {
     let changed = t.glance.changed(&old, &new).await.unwrap();
     let seen: Vec<_> = changed.iter().map(|change| (change.path.as_str(), change.status)).collect();
     assert_eq!(seen, [("d1/f1", ChangeStatus::Modified), ("d1/new", ChangeStatus::Added)]);
-    assert_eq!(t.missing(&new).await, 101);
+    assert_eq!(t.missing(&new).await, 99, "what changed has come along");
     assert!(t.glance.contains(&old).await.unwrap() && !t.temp.path().join("mirror").exists());
     assert_eq!(t.glance.blame(&new, "d1/new", 1).await.unwrap(), None, "there is no history");
+}
+
+#[tokio::test]
+async fn a_change_that_is_too_much_comes_without_its_blobs() {
+    let mut t = There::new().await;
+    // What cannot be packed smaller.
+    let noise: String = (0..20_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    t.commit(&[("a", "1")]).await;
+    t.glance.fetch().await.unwrap();
+    let large = "x".repeat(1 << 20);
+    let head = t.commit(&[("largest", &large), ("larger", &format!("{large}x")), ("b", "2")]).await;
+    t.glance.fetch().await.unwrap();
+    assert_eq!(t.missing(&head).await, 2, "the first one, and the one that is larger than any source reads");
+    t.glance.mirror.fetch_bytes = 50_000;
+    let head = t.commit(&[("noise", &noise)]).await;
+    assert_eq!(t.glance.fetch().await.unwrap().head, Some(head.clone()));
+    assert_eq!(t.missing(&head).await, 3);
 }
 
 #[tokio::test]

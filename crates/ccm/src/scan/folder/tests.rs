@@ -3,7 +3,8 @@ use std::path::Path;
 
 use ::scan::{MAX_FILE_BYTES, Selection, TodoOptions};
 
-use super::{Look, Report, read_file};
+use super::{Folder, list, read_file};
+use crate::scan::files::{Look, Report};
 
 fn write(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
@@ -13,7 +14,8 @@ fn write(root: &Path, path: &str, text: &str) {
 
 fn read(root: &Path) -> Report {
     let options = TodoOptions::default();
-    Look { options: &options, selection: Selection::default(), only: None, explain: true }.read(root)
+    Look { options: &options, selection: Selection::default(), only: None, explain: true }
+        .read(list(root), Folder(root))
 }
 
 fn found(report: &Report) -> Vec<&str> {
@@ -46,7 +48,7 @@ fn named_files_only_and_with_all_attributes() {
     write(dir.path(), ".gitattributes", "b.rs linguist-generated");
     let (options, only) = (TodoOptions::default(), ["a.rs", "b.rs"].map(str::to_owned));
     let look = Look { options: &options, selection: Selection::default(), only: Some(&only), explain: false };
-    assert_eq!(found(&look.read(dir.path())), ["a.rs"]);
+    assert_eq!(found(&look.read(list(dir.path()), Folder(dir.path()))), ["a.rs"]);
 }
 
 #[test]

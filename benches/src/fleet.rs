@@ -21,10 +21,10 @@ const MEASURED: usize = 10;
 /// Repositories of the large fleet.
 const MANY: usize = 1_000;
 /// How often the service asks what has changed.
-const SCAN: Duration = Duration::from_secs(20);
+pub const SCAN: Duration = Duration::from_secs(20);
 const GIVEN_UP: Duration = Duration::from_secs(900);
 
-fn program() -> Result<PathBuf> {
+pub fn program() -> Result<PathBuf> {
     std::env::var_os("CCM_BENCH_PROGRAM").map(PathBuf::from).context("CCM_BENCH_PROGRAM names no `ccm`; see ./check")
 }
 
@@ -154,7 +154,7 @@ async fn next_pass(server: &mut Server, quiet: &Seen) -> Result<Again> {
 /// So long without a request, nothing more comes of a pass.
 const QUIET: Duration = Duration::from_millis(1_500);
 
-async fn settled(server: &mut Server) -> Result<Seen> {
+pub async fn settled(server: &mut Server) -> Result<Seen> {
     let mut last = server.seen().await?;
     let mut since = Instant::now();
     while since.elapsed() < QUIET {
@@ -214,7 +214,7 @@ fn decoded(text: &str) -> String {
 }
 
 /// The service, as people start it.
-struct Service {
+pub struct Service {
     child: Child,
     started: Instant,
     url: String,
@@ -222,7 +222,7 @@ struct Service {
 }
 
 impl Service {
-    async fn start(program: &Path, entrance: &Entrance, at_once: Option<usize>) -> Result<Self> {
+    pub async fn start(program: &Path, entrance: &Entrance, at_once: Option<usize>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let (mut limits, mut hosts) = (String::new(), String::new());
@@ -267,7 +267,7 @@ impl Service {
 
     /// Waits until so many repositories were looked at and proposed from; gives the time since the last call, or since
     /// the start.
-    async fn first_pass(&mut self, repositories: usize) -> Result<Duration> {
+    pub async fn first_pass(&mut self, repositories: usize) -> Result<Duration> {
         let began = self.started;
         while self.metric("ccm_operations_total{operation=\"propose\",outcome=\"ok\"}").await < repositories as f64 {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -305,7 +305,7 @@ impl Service {
         }
     }
 
-    async fn metric(&self, name: &str) -> f64 {
+    pub async fn metric(&self, name: &str) -> f64 {
         let text = self.metrics().await;
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|value| value.trim().parse().ok()).unwrap_or(0.0)
@@ -326,6 +326,16 @@ impl Service {
         Ok(line.split_whitespace().next().context("a number")?.parse::<u64>()? * 1024)
     }
 
+    /// Processor time of the service, and of the programs that it started and that have ended, in seconds.
+    pub fn processor(&self) -> Result<f64> {
+        let id = self.child.id().context("the service runs")?;
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        let fields = stat.rsplit(')').next().context("the fields after the name")?.split_whitespace();
+        // User and system time, its own and of its children, in hundredths of a second.
+        let ticks: Vec<f64> = fields.skip(11).take(4).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(ticks.iter().sum::<f64>() / 100.0)
+    }
+
     fn resident(&self) -> Result<u64> {
         self.memory("VmRSS:")
     }
@@ -339,7 +349,7 @@ impl Service {
         text.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    async fn stop(mut self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         Ok(self.child.kill().await?)
     }
 }

@@ -1,4 +1,4 @@
-//! Benchmarks of the GitHub client, as ratios side by side in one run.
+//! Benchmarks of the GitHub client, of whole passes and of scanning, as ratios side by side in one run.
 //!
 //! **Definition.** Each benchmark times the same work done in two or more ways against the same fake GitHub, which runs
 //! in a process of its own with real latency, and prints one row per way: time, ratio, requests, and what the fake's
@@ -13,6 +13,8 @@ mod drain;
 mod fleet;
 mod overhead;
 mod report;
+mod rescan;
+mod scan;
 mod server;
 mod sweep;
 mod unchanged;
@@ -22,7 +24,7 @@ use anyhow::{Result, bail};
 use report::Report;
 
 /// Every benchmark by name, in the order of the page.
-const ALL: [&str; 7] = ["sweep", "unchanged", "overhead", "drain", "waiting", "fleet", "pass"];
+const ALL: [&str; 9] = ["sweep", "unchanged", "overhead", "drain", "waiting", "fleet", "pass", "rescan", "scan"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -39,6 +41,8 @@ async fn main() -> Result<()> {
         match name {
             "fleet" => fleet::few(&mut report).await?,
             "pass" => fleet::many(&mut report).await?,
+            "rescan" => rescan::run(&mut report).await?,
+            "scan" => scan::run(&mut report)?,
             "sweep" => sweep::run(&mut report).await?,
             "unchanged" => unchanged::run(&mut report).await?,
             "overhead" => overhead::run(&mut report).await?,

@@ -90,6 +90,11 @@ impl Server {
         self.say("push-to-ten").await.map(drop)
     }
 
+    /// Somebody pushes a commit to the first repository that changes three files, another one each time.
+    pub async fn push_three(&mut self) -> Result<()> {
+        self.say("push-three").await.map(drop)
+    }
+
     async fn say(&mut self, what: &str) -> Result<String> {
         self.stdin.write_all(format!("{what}\n").as_bytes()).await?;
         self.stdout.next_line().await?.context("the fake ended")
@@ -116,7 +121,15 @@ pub async fn serve(arguments: &[String]) -> Result<()> {
     }
     println!("{}", serde_json::to_string(&entrance)?);
     let mut questions = BufReader::new(tokio::io::stdin()).lines();
+    let mut pushed = 0;
     while let Some(question) = questions.next_line().await? {
+        if question == "push-three" {
+            pushed += 1;
+            let paths = ["src/part0001.rs", "src/parts/part0002.rs", "docs/part0003.rs"];
+            let texts = paths.map(|path| format!("// Change {pushed} of {path}.\nfn changed() {{}}\n"));
+            let files: Vec<(&str, &str)> = paths.into_iter().zip(texts.iter().map(String::as_str)).collect();
+            fake.commit(&entrance.names[0], "three", &files).await;
+        }
         if question == "refuse-queries" {
             fake.fail(Fault::denied().on("POST /graphql").forever());
         }

@@ -113,14 +113,12 @@ async fn a_bare_repository_is_read_as_its_checkout_would_be() {
         std::fs::write(path, text).unwrap();
     }
     std::os::unix::fs::symlink("b.py", dir.path().join("app/link.py")).unwrap();
-    let git = |args: &'static [&'static str]| {
-        let mut command = std::process::Command::new("git");
-        let done = command.current_dir(dir.path()).args(args).status().unwrap();
+    let commit =
+        ["-C", "app", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "more"];
+    for args in [&["-C", "app", "add", "--all"][..], &commit, &["clone", "--quiet", "--bare", "app", "app.git"]] {
+        let done = tokio::process::Command::new("git").current_dir(dir.path()).args(args).status().await.unwrap();
         assert!(done.success(), "{args:?}");
-    };
-    git(&["-C", "app", "add", "--all"]);
-    git(&["-C", "app", "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "--quiet", "-m", "more"]);
-    git(&["clone", "--quiet", "--bare", "app", "app.git"]);
+    }
     for format in ["json", "sarif", "table"] {
         let args =
             |place| ["scan", place, "--format", format, if format == "sarif" { "--source=todo" } else { "--explain" }];

@@ -2,8 +2,8 @@
 //!
 //! *Definition.* A [`Mirror`] is a bare repository that follows one [`Remote`]; a [`Checkout`] is a disposable clone in
 //! which an agent works; a [`Glance`] is what looks read a remote through, without history and with few blobs; a
-//! [`LocalRepository`] is a developer's own folder. All of them talk to the `git` program; only the question where a
-//! remote's branches are goes out by itself.
+//! [`LocalRepository`] is a developer's own folder. What writes or talks to a remote is the `git` program; [`Objects`] are
+//! read here, and the question where a remote's branches are goes out by itself.
 //!
 //! *Wanted properties.*
 //! - A secret reaches git only through an environment variable: never an argument, a file, a URL or an error.
@@ -12,7 +12,7 @@
 //! - Every call is safe to repeat, also after a crash between any two of its steps.
 //!
 //! *Design.* `process` starts git (environment, deadline, bounds); `error` says what went wrong as a branch that callers
-//! take; `ls_refs` asks what moved; `mirror`, `read` and `push` are the three sides of a [`Mirror`]; `glance` is the small one
+//! take; `ls_refs` asks what moved; `objects` and `refs` read what is on the disk; `mirror`, `read` and `push` are the three sides of a [`Mirror`]; `glance` is the small one
 //! beside it, `archive` a look that needs neither; `checkout` and `local` are the work trees.
 //!
 //! *Known races.* A mirror's folder belongs to one service process: two would meet at git's own lock files and one

@@ -298,7 +298,7 @@ pub async fn add(
     if title.is_empty() {
         return Err(DecideError::Refused("A task needs a title.".to_owned()));
     }
-    if !ctx.store.repositories().await?.iter().any(|known| known.name == repository) {
+    if ctx.store.repository(&repository).await?.is_none() {
         return Err(DecideError::Refused(format!(
             "{repository} is not watched. Add it to the configuration, or start ccm with its folder."
         )));

@@ -185,8 +185,7 @@ async fn enter(ctx: &Arc<Context>, known: Option<&Repository>, view: &Repository
 /// Parks a repository in which the code host refused something: as a whole, since the rest would be refused as well or
 /// is soon asked for again.
 pub(crate) async fn refused(ctx: &Arc<Context>, name: &RepoName, what: &str, why: &str) -> Result<()> {
-    let known = ctx.store.repositories().await?;
-    let Some(known) = known.into_iter().find(|known| known.name == *name && !is_closed(known)) else { return Ok(()) };
+    let Some(known) = ctx.store.repository(name).await?.filter(|known| !is_closed(known)) else { return Ok(()) };
     let failures = known.failures.saturating_add(1);
     let wait = backoff(failures, REFUSED_AGAIN, LOOKED_AT_AGAIN);
     let reason = format!(
@@ -198,10 +197,7 @@ pub(crate) async fn refused(ctx: &Arc<Context>, name: &RepoName, what: &str, why
 
 /// Ends the parking of a repository in which everything went well.
 pub(crate) async fn works(ctx: &Arc<Context>, name: &RepoName) -> Result<()> {
-    let known = ctx.store.repositories().await?;
-    let Some(known) = known.into_iter().find(|known| known.name == *name && known.parked.is_some()) else {
-        return Ok(());
-    };
+    let Some(known) = ctx.store.repository(name).await?.filter(|known| known.parked.is_some()) else { return Ok(()) };
     ctx.store.put_repository(&Repository { parked: None, failures: 0, retry_at: None, ..known }).await?;
     Ok(())
 }

@@ -81,51 +81,83 @@ impl Driver {
         let (mut running, mut busy) = (JoinSet::new(), HashMap::new());
         let mut nudged = BTreeMap::new();
         while !stop.is_cancelled() {
-            for (name, nudge) in ctx.nudges.take() {
-                let asked = nudged.entry(name).or_insert(nudge);
-                *asked = nudge.max(*asked);
-            }
-            let limits = ctx.settings().limits.clone();
-            let mut waiting = ctx.store.repositories().await.unwrap_or_else(|error| {
-                log("repositories", None, Err(error.into()));
-                Vec::new()
-            });
-            let reachable = |repository: &&Repository| !discover::is_closed(repository) && !rests(ctx, repository);
-            ctx.progress.expect(waiting.iter().filter(reachable).count());
-            nudged.retain(|name, _| waiting.iter().any(|repository| repository.name == *name));
-            let open = self.open(ctx).await;
-            for repository in &waiting {
-                if let Some(wanted) = self.wanted(ctx, repository, &open) {
-                    let asked = nudged.entry(repository.name.clone()).or_insert(wanted);
-                    *asked = wanted.max(*asked);
+            let mut waiting = self.waiting(ctx, &mut nudged, &busy).await;
+            let most = ctx.settings().limits.concurrent_repositories.max(1) as usize;
+            let listed = tokio::time::sleep(TICK);
+            tokio::pin!(listed);
+            // The list holds for a while: reading it anew for each of a thousand repositories would read a million.
+            loop {
+                while running.len() < most
+                    && let Some(name) = waiting.next()
+                {
+                    let Some(asked) = nudged.remove(&name) else { continue };
+                    let (driver, ctx, at_work) = (self.clone(), ctx.clone(), name.clone());
+                    let handle = running.spawn(async move { driver.repository_as_it_is(&ctx, &name, asked).await });
+                    busy.insert(handle.id(), at_work);
                 }
-            }
-            waiting.retain(|repository| {
-                let name = &repository.name;
-                !busy.values().any(|at_work| at_work == name) && !rests(ctx, repository) && nudged.contains_key(name)
-            });
-            // What was never looked at comes first, the active before the sleepy; then whoever has waited longest, so that
-            // none is starved by the others.
-            waiting.sort_by_cached_key(|repository| {
-                (self.last(&poll(&repository.name)), ctx.progress.tier(&repository.name))
-            });
-            let free = (limits.concurrent_repositories.max(1) as usize).saturating_sub(running.len());
-            for repository in waiting.into_iter().take(free) {
-                let (driver, ctx, name) = (self.clone(), ctx.clone(), repository.name.clone());
-                let Some(asked) = nudged.remove(&name) else { continue };
-                let handle = running.spawn(async move { driver.repository(&ctx, &repository, asked).await });
-                busy.insert(handle.id(), name);
-            }
-            tokio::select! {
-                Some(ended) = running.join_next_with_id() => {
-                    busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+                tokio::select! {
+                    Some(ended) = running.join_next_with_id() => {
+                        busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+                        if waiting.len() == 0 {
+                            break;
+                        }
+                    }
+                    () = ctx.nudges.asked() => break,
+                    () = &mut listed => break,
+                    () = stop.cancelled() => break,
                 }
-                () = ctx.nudges.asked() => {}
-                () = tokio::time::sleep(TICK) => {}
-                () = stop.cancelled() => {}
             }
         }
         while running.join_next().await.is_some() {}
+    }
+
+    /// The repositories that are to be looked at and are not `busy`, the first one first. Adds to `nudged` for what.
+    async fn waiting(
+        &self,
+        ctx: &Arc<Context>,
+        nudged: &mut BTreeMap<RepoName, Nudge>,
+        busy: &HashMap<tokio::task::Id, RepoName>,
+    ) -> std::vec::IntoIter<RepoName> {
+        for (name, nudge) in ctx.nudges.take() {
+            let asked = nudged.entry(name).or_insert(nudge);
+            *asked = nudge.max(*asked);
+        }
+        let mut waiting = ctx.store.repositories().await.unwrap_or_else(|error| {
+            log("repositories", None, Err(error.into()));
+            Vec::new()
+        });
+        let reachable = |repository: &&Repository| !discover::is_closed(repository) && !rests(ctx, repository);
+        ctx.progress.expect(waiting.iter().filter(reachable).count());
+        let names: BTreeSet<&RepoName> = waiting.iter().map(|repository| &repository.name).collect();
+        nudged.retain(|name, _| names.contains(name));
+        let open = self.open(ctx).await;
+        for repository in &waiting {
+            if let Some(wanted) = self.wanted(ctx, repository, &open) {
+                let asked = nudged.entry(repository.name.clone()).or_insert(wanted);
+                *asked = wanted.max(*asked);
+            }
+        }
+        let busy: BTreeSet<&RepoName> = busy.values().collect();
+        waiting.retain(|repository| {
+            !busy.contains(&repository.name) && !rests(ctx, repository) && nudged.contains_key(&repository.name)
+        });
+        // What was never looked at comes first, the active before the sleepy; then whoever has waited longest, so that
+        // none is starved by the others.
+        waiting
+            .sort_by_cached_key(|repository| (self.last(&poll(&repository.name)), ctx.progress.tier(&repository.name)));
+        waiting.into_iter().map(|repository| repository.name).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Looks at one repository as it is when its turn comes.
+    async fn repository_as_it_is(&self, ctx: &Arc<Context>, name: &RepoName, asked: Nudge) {
+        match ctx.store.repository(name).await {
+            Ok(Some(repository)) => self.repository(ctx, &repository, asked).await,
+            Ok(None) => {}
+            Err(error) => {
+                self.look_again(name, ctx.now().plus(TICK), asked);
+                log("repository", Some(name), Err(error.into()));
+            }
+        }
     }
 
     /// Activates everything that is due, and every repository as if it had been nudged, and waits for it: for tests.

@@ -184,8 +184,7 @@ async fn in_stage(ctx: &Context, stage: Stage) -> Result<Vec<Task>> {
 }
 
 async fn parked(ctx: &Context, name: &RepoName) -> Result<Option<String>> {
-    let known = ctx.store.repositories().await?;
-    Ok(known.into_iter().find(|known| known.name == *name).and_then(|known| known.parked))
+    Ok(ctx.store.repository(name).await?.and_then(|known| known.parked))
 }
 
 /// The proposals that are about the same in several repositories, what is open there already included: a fingerprint knows

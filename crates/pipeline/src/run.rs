@@ -56,7 +56,7 @@ const REST: Duration = Duration::from_secs(600);
 /// When the checkout cannot be made or the store fails; the worker tries the job again.
 pub async fn run_task(ctx: &Arc<Context>, job: &Job, cancel: &CancellationToken) -> Result<()> {
     let Some(task) = ctx.store.task(&job.task).await? else { return done(ctx, job).await };
-    if !ctx.store.repositories().await?.iter().any(|known| known.name == task.repository) {
+    if ctx.store.repository(&task.repository).await?.is_none() {
         return rest(ctx, job, "its repository is not watched any more").await;
     }
     let mirror = discover::mirror(ctx, &task.repository).await?;

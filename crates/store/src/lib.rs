@@ -365,7 +365,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The watched repositories, by name.
     async fn repositories(&self) -> Result<Vec<Repository>, StoreError>;
-    /// Inserts or replaces a watched repository.
+    /// One watched repository.
+    async fn repository(&self, name: &RepoName) -> Result<Option<Repository>, StoreError>;
+    /// Inserts or replaces a watched repository. It outlives the process at once, and a loss of power a little later.
     async fn put_repository(&self, repository: &Repository) -> Result<(), StoreError>;
     /// Forgets a repository that is not watched any more; its tasks stay.
     async fn remove_repository(&self, name: &RepoName) -> Result<(), StoreError>;
@@ -401,7 +403,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// A small value under (`space`, `key`), unless it has expired at `now`.
     async fn note(&self, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
-    /// Writes a small value, with the time it expires.
+    /// Writes a small value, with the time it expires. It outlives the process at once, and a loss of power a little later.
     async fn put_note(&self, space: &str, key: &str, value: &str, expires: Option<Timestamp>)
     -> Result<(), StoreError>;
     /// Writes a small value if the present one is still `expected`; `None` and an expired one count as absent. Says

@@ -1,8 +1,9 @@
 //! The embedded database.
 //!
 //! **Definition.** [`SqliteStore`] keeps everything in one SQLite file in WAL mode, with `synchronous = FULL`: what a
-//! method has returned survives a crash of the machine, [`Store::swap_note`] and
-//! [`Store::put_readings`] apart, which survive one of the process.
+//! method has returned survives a crash of the machine. Notes, readings and the rows of watched repositories survive one of
+//! the process, and are forgotten or as before when the machine loses its power at once: each can be made anew from what the
+//! code hosts show, and a look at a repository would else wait for the disk a dozen times.
 //!
 //! **Wanted properties.** Writers never wait for readers nor see `SQLITE_BUSY` from each other; a full disk or a
 //! cancelled caller leaves the store usable; events are told in the order of their numbers.
@@ -157,9 +158,7 @@ impl SqliteStore {
     }
 
     async fn write_readings(&self, read: &[Reading], at: Timestamp) -> Result<(), Failure> {
-        // What is lost with the power is read again: nobody waits for the disk.
-        let mut writer = self.writer.acquire().await?;
-        sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *writer).await?;
+        let mut writer = open::unsynced(&self.writer).await?;
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
         readings::put(&mut transaction, read, at).await?;
         Ok(transaction.commit().await?)
@@ -292,6 +291,10 @@ impl Store for SqliteStore {
 
     async fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
         self.told(repositories::list(&self.readers).await)
+    }
+
+    async fn repository(&self, name: &RepoName) -> Result<Option<Repository>, StoreError> {
+        self.told(repositories::get(&self.readers, name).await)
     }
 
     async fn put_repository(&self, repository: &Repository) -> Result<(), StoreError> {

@@ -149,6 +149,10 @@ impl Store for Mortal {
         self.life.living().await;
         self.store.transcript(run, after, limit).await
     }
+    async fn repository(&self, name: &RepoName) -> Result<Option<Repository>, StoreError> {
+        self.life.living().await;
+        self.store.repository(name).await
+    }
     async fn repositories(&self) -> Result<Vec<Repository>, StoreError> {
         self.life.living().await;
         self.store.repositories().await

@@ -32,9 +32,11 @@ pub(crate) async fn a_repository_is_replaced_and_forgotten(store: Arc<dyn Store>
     let scanned = Repository { default_branch: Some("main".into()), scanned_at: Some(NOW), failures: 2, ..a };
     store.put_repository(&scanned).await.unwrap();
     assert_eq!(store.repositories().await.unwrap(), [scanned.clone(), b.clone()]);
+    assert_eq!(store.repository(&b.name).await.unwrap(), Some(b.clone()));
     store.remove_repository(&b.name).await.unwrap();
     store.remove_repository(&b.name).await.unwrap();
     assert_eq!(store.repositories().await.unwrap(), [scanned]);
+    assert_eq!(store.repository(&b.name).await.unwrap(), None);
     assert_eq!(store.task(&kept.id).await.unwrap(), Some(kept));
 }
 

@@ -4,6 +4,7 @@ use backlog::time::Timestamp;
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::failure::Failure;
+use super::open::unsynced;
 
 pub(super) async fn one(db: &SqlitePool, space: &str, key: &str, now: Timestamp) -> Result<Option<String>, Failure> {
     let value = sqlx::query_scalar(
@@ -32,13 +33,12 @@ pub(super) async fn put(
     .bind(key)
     .bind(value)
     .bind(expires.map(|at| at.0))
-    .execute(writer)
+    .execute(&mut *unsynced(writer).await?)
     .await?;
     Ok(())
 }
 
-/// Writes a note if it is still as expected, in one statement, which is what makes it one of many that wins. Does not wait
-/// for the disk: the process may die after it, and only when the machine loses its power may it be as before.
+/// Writes a note if it is still as expected, in one statement, which is what makes it one of many that wins.
 pub(super) async fn swap(
     writer: &SqlitePool,
     (space, key): (&str, &str),
@@ -58,9 +58,7 @@ pub(super) async fn swap(
     };
     let query = sqlx::query(statement).bind(space).bind(key).bind(value).bind(expires.map(|at| at.0)).bind(now.0);
     let query = if let Some(expected) = expected { query.bind(expected) } else { query };
-    let mut writer = writer.acquire().await?;
-    sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *writer).await?;
-    Ok(query.execute(&mut *writer).await?.rows_affected() == 1)
+    Ok(query.execute(&mut *unsynced(writer).await?).await?.rows_affected() == 1)
 }
 
 /// Deletes a note; returns its value unless it had expired.

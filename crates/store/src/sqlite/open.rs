@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqlSafeStr, SqliteConnection};
+use sqlx::{Connection, SqlSafeStr, Sqlite, SqliteConnection};
 
 use super::failure::is_disk_full;
 use crate::StoreError;
@@ -107,6 +108,14 @@ async fn writer(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         })
         .connect_with(settings(path).journal_mode(SqliteJournalMode::Wal))
         .await
+}
+
+/// The writer for something that may be lost with the machine's power, but not with the process: it does not wait for the
+/// disk. What is committed after it with `FULL` takes it along.
+pub(super) async fn unsynced(writer: &SqlitePool) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+    let mut connection = writer.acquire().await?;
+    sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut *connection).await?;
+    Ok(connection)
 }
 
 fn readers(path: &Path) -> SqlitePool {

@@ -3,11 +3,13 @@
 //! **Definition.** [`Forge::tip`](crate::Forge::tip) says where the default branch is and which tree that commit has;
 //! [`Forge::archive`](crate::Forge::archive) brings the commit's files as a gzipped tar.
 //!
-//! **Wanted properties.** One point of GraphQL and one request of the core quota for a repository. GitHub keeps archives
+//! **Wanted properties.** One request of the core quota for a repository; where its branch is was seen together with
+//! forty-nine others when changes were last asked for, else it is one request more. GitHub keeps archives
 //! on another host and redirects there: the token does not go along. An archive has a bound, and what is longer is read
 //! through git instead.
 //!
-//! **Known races.** The branch moves between the two: the archive is asked for by the commit.
+//! **Known races.** The branch moves between the two: the archive is asked for by the commit, and the next question for
+//! changes shows another one.
 
 use backlog::names::{CommitId, RepoName};
 use bytes::Bytes;
@@ -49,6 +51,9 @@ struct Object {
 impl GitHub {
     /// See [`crate::Forge::tip`].
     pub(super) async fn tip_of(&self, name: &RepoName) -> Result<Option<Tip>, ForgeError> {
+        if let Some(tip) = self.shown_tip(name) {
+            return Ok(Some(tip));
+        }
         if self.queries_refused() {
             return Ok(None);
         }

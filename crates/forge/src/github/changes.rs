@@ -30,7 +30,7 @@ use super::client::{Client, Failure};
 use super::graphql::Answered;
 use super::head::Rollup;
 use super::model::{self, lenient};
-use crate::{Change, ForgeError, Known};
+use crate::{Change, ForgeError, Known, Tip};
 
 /// How long a credential that may not query is not tried again.
 const NO_QUERIES: Duration = Duration::from_secs(3600);
@@ -44,7 +44,7 @@ const HEADS: usize = 100_000;
 const PAGES: usize = 100;
 
 const FIELDS: &str = "fragment Now on Repository { nameWithOwner isArchived isDisabled hasIssuesEnabled \
-    defaultBranchRef { name target { oid ... on Commit { statusCheckRollup { state } } } } \
+    defaultBranchRef { name target { oid ... on Commit { tree { oid } statusCheckRollup { state } } } } \
     issues(first: 1, orderBy: {field: UPDATED_AT, direction: DESC}) { nodes { updatedAt } } \
     pullRequests(first: 1, orderBy: {field: UPDATED_AT, direction: DESC}) { nodes { updatedAt } } }";
 
@@ -53,7 +53,7 @@ const FIELDS: &str = "fragment Now on Repository { nameWithOwner isArchived isDi
 pub(super) struct Queries {
     refused: Option<(String, Timestamp)>,
     /// The heads that the last query showed, and what their checks amounted to.
-    heads: BTreeMap<RepoName, (String, Rollup)>,
+    heads: BTreeMap<RepoName, (Tip, Rollup)>,
 }
 
 /// A repository as a query shows it.
@@ -84,7 +84,13 @@ struct Branch {
 #[serde(rename_all = "camelCase")]
 struct Target {
     oid: String,
+    tree: Option<Tree>,
     status_check_rollup: Option<State>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tree {
+    oid: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +114,15 @@ struct Updated {
 impl Now {
     fn head(&self) -> Option<&Target> {
         self.default_branch_ref.as_ref()?.target.as_ref()
+    }
+
+    fn tip(&self) -> Option<Tip> {
+        let (branch, head) = (self.default_branch_ref.as_ref()?, self.head()?);
+        Some(Tip {
+            branch: branch.name.parse().ok()?,
+            commit: head.oid.parse().ok()?,
+            tree: head.tree.as_ref()?.oid.clone(),
+        })
     }
 
     fn rollup(&self) -> Rollup {
@@ -228,7 +243,7 @@ impl GitHub {
         Ok(Some(found))
     }
 
-    /// Keeps what the checks of heads amount to. Where the credential may not see all of it, nothing is known.
+    /// Keeps the heads and what their checks amount to. Where the credential may not see all of it, nothing is known.
     fn keep_heads(&self, batch: &[&Known], answered: &Answered) {
         let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
         if queries.heads.len() > HEADS {
@@ -237,7 +252,7 @@ impl GitHub {
         for (n, one) in batch.iter().enumerate() {
             let alias = format!("r{n}");
             let now = shown(answered, &alias).filter(|_| answered.error_of(&alias).is_none());
-            match now.and_then(|now| Some((now.head()?.oid.clone(), now.rollup()))) {
+            match now.and_then(|now| Some((now.tip()?, now.rollup()))) {
                 Some(head) => queries.heads.insert(one.name.clone(), head),
                 None => queries.heads.remove(&one.name),
             };
@@ -247,7 +262,13 @@ impl GitHub {
     /// What the checks of a head amount to, where the last query showed that head.
     pub(super) fn rollup_of(&self, repository: &RepoName, head: &CommitId) -> Option<Rollup> {
         let queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
-        queries.heads.get(repository).filter(|(oid, _)| oid == head.as_str()).map(|(_, rollup)| *rollup)
+        queries.heads.get(repository).filter(|(tip, _)| tip.commit == *head).map(|(_, rollup)| *rollup)
+    }
+
+    /// The head that the last query showed, where it was asked for this repository.
+    pub(super) fn shown_tip(&self, repository: &RepoName) -> Option<Tip> {
+        let queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
+        queries.heads.get(repository).map(|(tip, _)| tip.clone())
     }
 
     pub(super) fn queries_refused(&self) -> bool {

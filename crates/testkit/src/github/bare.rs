@@ -2,17 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use backlog::time::Timestamp;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+/// Where git is. Started by its place no copy of this process is made first, which takes longer than most calls do.
+fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut places = std::env::split_paths(&path).map(|folder| folder.join("git"));
+        places.find(|place| place.is_file()).unwrap_or_else(|| "git".into())
+    });
+    &PROGRAM
+}
+
 /// A git process that sees nothing of this machine's or user's configuration.
 pub(crate) fn command(dir: &Path) -> Command {
-    let mut command = Command::new("git");
+    let mut command = Command::new(program());
     command.env_clear().current_dir(dir).kill_on_drop(true);
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
@@ -56,11 +67,21 @@ pub(crate) async fn git_text(dir: &Path, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&git(dir, args, b"").await?).trim().to_owned())
 }
 
-/// The tree of a commit. Blocks for as long as git takes.
+/// The tree of a commit. Blocks for as long as git takes, the first time: a commit is always the same.
 pub(crate) fn tree_of(dir: &Path, commit: &str) -> String {
+    static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(tree) = known().get(commit) {
+        return tree.clone();
+    }
     let mut command = command(dir).into_std();
     let output = command.args(["rev-parse", "--verify", "--quiet", &format!("{commit}^{{tree}}")]).output();
-    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let tree =
+        output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if !tree.is_empty() {
+        known().insert(commit.to_owned(), tree.clone());
+    }
+    tree
 }
 
 /// The files of a commit as GitHub packs them: a gzipped tar, everything below one folder.

@@ -104,25 +104,24 @@ async fn other_attributes_and_other_settings_have_files_read_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_changed_repositories_of_many_cost_a_handful_of_requests_each() {
     let t = Story::start().await;
-    for n in 0..49 {
-        t.github.repo(&format!("me/r{n:02}")).await;
-    }
-    for n in 0..10 {
-        t.github.commit(&format!("me/r{n:02}"), "Begin", &[("a.py", "# TODO: handle the empty list\n")]).await;
+    for n in 0..299 {
+        t.github.repo(&format!("me/r{n:03}")).await;
+        t.github.commit(&format!("me/r{n:03}"), "Begin", &[("a.py", &format!("# Part {n}\n"))]).await;
     }
     t.beat(Duration::ZERO).await;
-    t.beat(TEN_MINUTES).await;
-    t.beat(TEN_MINUTES).await;
+    assert!(t.ctx.store.repositories().await.unwrap().iter().all(|repository| repository.scanned.is_some()));
     for n in 0..10 {
-        t.github.commit(&format!("me/r{n:02}"), "Go on", &[("b.py", &format!("# TODO: do {n} times\n"))]).await;
+        t.github.commit(&format!("me/r{n:03}"), "Go on", &[("b.py", &format!("# TODO: do {n} times\n"))]).await;
     }
     let before = t.github.request_count();
     t.beat(TEN_MINUTES).await;
     let asked = asked(&t, before);
+    assert_eq!(t.tasks().await.len(), 11, "ten new ones");
     let queries = asked.iter().filter(|route| route.contains("graphql")).count();
-    assert_eq!(queries, 1, "50 repositories in one");
-    // 1,000 repositories take 20 queries, so ten changed ones of them less than 150 requests.
-    assert!(asked.len() - queries <= 120, "{}: {asked:#?}", asked.len());
+    assert_eq!(queries, 6, "50 repositories in each");
+    // A thousand repositories take 20 queries, so that fewer than 150 requests are left of what is promised for them; the
+    // benchmark `pass` counts them all.
+    assert!(asked.len() - queries < 130, "{}: {asked:#?}", asked.len());
     t.end().await;
 }
 

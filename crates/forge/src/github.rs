@@ -8,7 +8,7 @@
 //! **Design.** `wire` is the way to the host, `client` sends one request of one actor, `governor` says when,
 //! `conditional` asks only for changes, `route` remembers what the host does on each route, `writes` creates once, `graphql` asks for many
 //! repositories at once;
-//! `repositories`, `issues`, `pulls`, `checks`, `open_issues`, `head` and `alerts` are the calls. What has to survive a restart is in the
+//! `repositories`, `issues`, `pulls`, `checks`, `open_issues`, `head`, `alerts` and `blame` are the calls. What has to survive a restart is in the
 //! [`Ledger`].
 
 mod alerts;
@@ -16,6 +16,7 @@ mod archive;
 mod auth;
 #[cfg(feature = "bench")]
 pub mod bench;
+mod blame;
 mod changes;
 mod checks;
 mod client;
@@ -55,7 +56,8 @@ use url::Url;
 
 use crate::{
     Activity, Alerts, Change, Forge, ForgeError, GitAccess, GitUse, HeadChecks, IssueDraft, IssuePatch, IssueView,
-    Known, Ledger, LimitView, Missed, OpenIssue, PullDraft, RepositoryView, Tip, Undelivered, Unreachable,
+    Known, Ledger, LimitView, Line, Missed, OpenIssue, Origin, PullDraft, RepositoryView, Tip, Undelivered,
+    Unreachable,
 };
 pub use alerts::permission as alert_permission;
 use auth::{Auth, Scope};
@@ -114,6 +116,7 @@ pub struct GitHub {
     labels: Mutex<BTreeSet<(RepoName, String)>>,
     permissions: Mutex<Permissions>,
     batches: Batches,
+    blames: blame::Blames,
     queries: Mutex<Queries>,
     unreachable: Mutex<Vec<Unreachable>>,
     unread_alerts: Mutex<alerts::Unread>,
@@ -154,7 +157,8 @@ impl GitHub {
             marker_key,
             selection: Selection::new(&repositories)?,
             ledger,
-            batches: Batches::new(clock.now()),
+            batches: Batches::of_at_most(changes::MOST_AT_ONCE, clock.now()),
+            blames: blame::Blames::new(clock.now()),
             queries: Mutex::default(),
             clock,
             locks: Locks::default(),
@@ -297,6 +301,10 @@ impl Forge for GitHub {
     async fn issue(&self, issue: &IssueLink) -> Result<IssueView, ForgeError> {
         let found = self.issue_model(&issue.repository, issue.number).await?;
         Ok(self.issue_view(&issue.repository, &found))
+    }
+
+    async fn origins(&self, lines: &[Line]) -> Vec<Origin> {
+        self.origins_of(lines).await
     }
 
     async fn head_checks(&self, repository: &RepoName, head: &CommitId) -> Result<HeadChecks, ForgeError> {

@@ -24,7 +24,7 @@ use backlog::intent::WriteIntent;
 use backlog::names::{BranchName, CommitId, RepoName, TaskId};
 use backlog::review::PullStatus;
 use backlog::task::{IssueLink, Pull};
-use backlog::time::Timestamp;
+use backlog::time::{Day, Timestamp};
 use bytes::Bytes;
 use secrecy::SecretString;
 
@@ -334,6 +334,35 @@ impl Unreachable {
     }
 }
 
+/// A line of a file as it is in a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The repository.
+    pub repository: RepoName,
+    /// The commit.
+    pub commit: CommitId,
+    /// The path from the top.
+    pub path: String,
+    /// Its number, from 1.
+    pub number: u32,
+}
+
+/// Where a line comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody wrote it.
+    Written {
+        /// The name of the commit's author, as written there; a text from outside.
+        by: Option<String>,
+        /// The day, by the author's clock.
+        on: Day,
+    },
+    /// The code host was asked and does not know.
+    Unknown,
+    /// It was not asked: it cannot be, or not now.
+    Unasked,
+}
+
 /// A code host. At most about 25 methods; every one may be repeated.
 #[async_trait]
 pub trait Forge: Send + Sync + 'static {
@@ -383,6 +412,11 @@ pub trait Forge: Send + Sync + 'static {
     /// An issue as it stands.
     async fn issue(&self, issue: &IssueLink) -> Result<IssueView, ForgeError> {
         Err(ForgeError::NotFound(format!("issue {} of {}", issue.number, issue.repository)))
+    }
+    /// Who wrote lines and when, in the order of `lines`, asked for in as few requests as there can be. It is never worth
+    /// waiting for: what cannot be had now is [`Origin::Unasked`].
+    async fn origins(&self, lines: &[Line]) -> Vec<Origin> {
+        vec![Origin::Unasked; lines.len()]
     }
     /// How the checks of the default branch's head stand.
     async fn head_checks(&self, _repository: &RepoName, _head: &CommitId) -> Result<HeadChecks, ForgeError> {

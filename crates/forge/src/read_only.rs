@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use crate::{
     Activity, Alerts, Change, Forge, ForgeError, GitAccess, GitUse, HeadChecks, IssueDraft, IssuePatch, IssueView,
-    Known, LimitView, OpenIssue, PullDraft, RepositoryView, Tip, Unreachable,
+    Known, LimitView, Line, OpenIssue, Origin, PullDraft, RepositoryView, Tip, Unreachable,
 };
 
 /// See the module.
@@ -86,6 +86,10 @@ impl Forge for ReadOnly {
             GitUse::Read => self.inner.git_access(name, GitUse::Read).await,
             GitUse::Push => self.refuse("a push"),
         }
+    }
+
+    async fn origins(&self, lines: &[Line]) -> Vec<Origin> {
+        self.inner.origins(lines).await
     }
 
     async fn permission(&self, repository: &RepoName, login: &str) -> Result<Permission, ForgeError> {

@@ -12,6 +12,7 @@
 //! marker, so the next activation stores the same one. *Somebody closes the issue in between*: it is found closed,
 //! and the task is rejected instead of proposed.
 
+mod origin;
 pub(crate) mod refresh;
 mod share;
 
@@ -114,7 +115,7 @@ pub async fn propose_next(ctx: &Arc<Context>, repository: &RepoName) -> Result<O
     let mut failed = None;
     let best = chosen.iter().filter_map(|id| tasks.iter().find(|task| task.id == *id)).cloned();
     if forge.has_issues() && settings.proposals.place == Place::Issue {
-        for task in best {
+        for task in origin::learn(ctx, forge.as_ref(), best.collect()).await? {
             keep_going(propose(ctx, forge.as_ref(), task).await, &mut failed)?;
         }
     } else {

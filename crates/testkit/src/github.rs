@@ -263,6 +263,12 @@ impl FakeGitHub {
         self.hub.world().write_redirect = status;
     }
 
+    /// How many queries asked who wrote something.
+    #[must_use]
+    pub fn blames(&self) -> usize {
+        self.hub.world().blames
+    }
+
     /// From how many fields at the top on a GraphQL document is too much: it ends in a 502, and costs twice.
     pub fn set_most_aliases(&self, most: usize) {
         self.hub.world().most_aliases = most;

@@ -11,7 +11,7 @@ use super::process::RealClock;
 
 /// Everything of the schema that the fake knows.
 const EVERYTHING: &str = "
-query($first: Int!, $ids: [ID!]!) {
+query($first: Int!, $ids: [ID!]!, $head: GitObjectID!) {
   viewer { __typename id login databaseId url }
   rateLimit { cost nodeCount limit used remaining resetAt }
   r0: repository(owner: \"me\", name: \"app\") { ...All }
@@ -23,6 +23,8 @@ fragment All on Repository {
   updatedAt viewerPermission owner { __typename login }
   defaultBranchRef { id name prefix target { __typename oid abbreviatedOid id ... on Commit { statusCheckRollup { state } } } }
   ref(qualifiedName: \"refs/heads/fix\") { name }
+  object(oid: $head) { ... on Commit { authoredDate author { name email date }
+    blame(path: \"README.md\") { ranges { startingLine endingLine commit { oid authoredDate author { name } } } } } }
   issue(number: 1) { title }
   pullRequest(number: 2) { title }
   issues(first: $first, states: [OPEN], orderBy: {field: UPDATED_AT, direction: DESC}, filterBy: {since: \"2020-01-01T00:00:00Z\"}) {
@@ -80,7 +82,9 @@ async fn site() -> (FakeGitHub, Client) {
 async fn graphql_is_spoken_as_githubs_schema_says() {
     let (github, mut client) = site().await;
     let issue = client.get("/repos/me/app/issues/1").await["node_id"].clone();
-    let answer = client.graphql(EVERYTHING, json!({"first": 20, "ids": [issue]})).await;
+    let head = github.branch("me/app", "main").unwrap();
+    let answer = client.graphql(EVERYTHING, json!({"first": 20, "ids": [issue], "head": head})).await;
+    assert_eq!(answer["data"]["r0"]["object"]["blame"]["ranges"][0]["commit"]["author"]["name"], "me", "{answer:#}");
     assert_eq!(answer["errors"].as_array().map(Vec::len), Some(1), "{answer:#}");
     assert_eq!(answer["data"]["nodes"][0]["number"], 1, "{answer:#}");
     let repository = &answer["data"]["r0"]["id"];

@@ -55,10 +55,10 @@ async fn a_group_is_worked_as_one_task() {
 async fn a_proposal_follows_moved_lines_and_an_approval_of_it_holds() {
     let t = Story::start().await;
     t.settle().await;
-    assert!(body(&t).contains("line 2:"), "{}", body(&t));
+    assert!(body(&t).contains("line 2,"), "{}", body(&t));
     t.github.commit("me/app", "Move it", &[("app.py", &format!("import os\n\n{SOURCE}"))]).await;
     t.later(HOUR).await;
-    assert!(body(&t).contains("line 4:"), "{}", body(&t));
+    assert!(body(&t).contains("line 4,"), "{}", body(&t));
     let writes = t.writes().len();
     t.later(HOUR).await;
     assert_eq!(t.writes().len(), writes, "it is written once");
@@ -67,7 +67,7 @@ async fn a_proposal_follows_moved_lines_and_an_approval_of_it_holds() {
     t.github.commit("me/app", "Move it again", &[("app.py", &format!("import os\nimport sys\n\n{SOURCE}"))]).await;
     t.later(HOUR).await;
     assert_eq!(t.stage().await, Stage::InReview, "{}", t.timeline().await);
-    assert!(body(&t).contains("line 4:"), "what was approved stands: {}", body(&t));
+    assert!(body(&t).contains("line 4,"), "what was approved stands: {}", body(&t));
     assert!(!t.timeline().await.contains("the text of the proposal changed"), "{}", t.timeline().await);
     t.end().await;
 }

@@ -32,6 +32,8 @@ use super::head::Rollup;
 use super::model::{self, lenient};
 use crate::{Change, ForgeError, Known, Tip};
 
+/// The most repositories in one query (R43).
+pub(super) const MOST_AT_ONCE: usize = 100;
 /// How long a credential that may not query is not tried again.
 const NO_QUERIES: Duration = Duration::from_secs(3600);
 /// Queries for a single repository that may fail in a row: then it is the host that fails.

@@ -1,7 +1,7 @@
 //! GraphQL: many repositories in one request.
 //!
 //! **Definition.** [`Client::query`] sends one document and gives what it was answered, field by field. [`Batches`]
-//! says how many repositories go into one.
+//! says how many repositories, or files, go into one.
 //!
 //! **Wanted properties.** Names travel as variables, never as text of the document; what GitHub says about limits with
 //! a 200 is a limit (R13); a part of an answer is used, and what is missing in it is asked for again (R43); a document
@@ -87,9 +87,12 @@ fn graphql_url(api_url: &Url) -> Url {
     url
 }
 
-/// How many repositories go into one query (R43).
+/// How many repositories, or files, go into one query (R43).
 #[derive(Debug)]
-pub(super) struct Batches(Mutex<Size>);
+pub(super) struct Batches {
+    most: usize,
+    at: Mutex<Size>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Size {
@@ -98,22 +101,21 @@ struct Size {
 }
 
 impl Batches {
-    const START: usize = 50;
-    const MOST: usize = 100;
     const GROWS_EVERY: Duration = Duration::from_secs(3600);
 
-    pub(super) fn new(now: Timestamp) -> Self {
-        Self(Mutex::new(Size { size: Self::START, since: now }))
+    /// Begins with half of `most`.
+    pub(super) fn of_at_most(most: usize, now: Timestamp) -> Self {
+        Self { most, at: Mutex::new(Size { size: most / 2, since: now }) }
     }
 
     /// The present size; a tenth more for each hour that went well.
     pub(super) fn size(&self, now: Timestamp) -> usize {
-        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while at.size < Self::MOST && now.since(at.since) >= Self::GROWS_EVERY {
-            at.size = (at.size + (at.size / 10).max(1)).min(Self::MOST);
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        while at.size < self.most && now.since(at.since) >= Self::GROWS_EVERY {
+            at.size = (at.size + (at.size / 10).max(1)).min(self.most);
             at.since = at.since.plus(Self::GROWS_EVERY);
         }
-        if at.size == Self::MOST {
+        if at.size == self.most {
             at.since = now;
         }
         at.size
@@ -121,7 +123,7 @@ impl Batches {
 
     /// A batch of `size` was too much: half of it from now on.
     pub(super) fn halve(&self, size: usize, now: Timestamp) {
-        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         *at = Size { size: (size / 2).max(1).min(at.size), since: now };
     }
 }
@@ -145,12 +147,12 @@ mod tests {
     fn r43_a_batch_halves_at_once_and_grows_by_a_tenth_an_hour() {
         let start = Timestamp(0);
         let hours = |n: u64| start.plus(Duration::from_secs(3600 * n));
-        let batches = Batches::new(start);
+        let batches = Batches::of_at_most(100, start);
         assert_eq!((batches.size(start), batches.size(hours(1))), (50, 55));
         batches.halve(55, hours(1));
         batches.halve(27, hours(1));
         assert_eq!((batches.size(hours(1)), batches.size(hours(2)), batches.size(hours(3))), (13, 14, 15));
-        assert_eq!(batches.size(hours(100)), Batches::MOST, "never more than GitHub takes");
+        assert_eq!(batches.size(hours(100)), 100, "never more than GitHub takes");
         for _ in 0..20 {
             batches.halve(batches.size(hours(100)), hours(100));
         }

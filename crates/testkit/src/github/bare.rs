@@ -84,6 +84,37 @@ pub(crate) fn tree_of(dir: &Path, commit: &str) -> String {
     tree
 }
 
+/// Some lines of a file: the first and the last, and the commit that wrote them.
+pub(crate) type Range = (u64, u64, String);
+
+/// Who wrote the lines of a file at a commit; `None` when there is no such file. Blocks for as long as git takes.
+pub(crate) fn blame(dir: &Path, commit: &str, path: &str) -> Option<Vec<Range>> {
+    let output = command(dir).into_std().args(["blame", "--porcelain", commit, "--", path]).output().ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    // `<commit> <line then> <line now> <lines>` begins a range; the line's own text begins with a tab.
+    let range = |line: &str| {
+        let mut words = line.split(' ');
+        let (commit, _, first, count) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let (first, count): (u64, u64) = (first.parse().ok()?, count.parse().ok()?);
+        (commit.len() == 40 && words.next().is_none()).then(|| (first, first + count - 1, commit.to_owned()))
+    };
+    Some(text.lines().filter(|line| !line.starts_with('\t')).filter_map(range).collect())
+}
+
+/// Name, address and time of a commit's author. Blocks for as long as git takes.
+pub(crate) fn author(dir: &Path, commit: &str) -> [String; 3] {
+    let mut command = command(dir).into_std();
+    let output = command.args(["show", "--no-patch", "--format=%an%n%ae%n%at", commit]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let mut lines = text.lines().map(str::to_owned);
+    let mut next = || lines.next().unwrap_or_default();
+    let (name, email, seconds) = (next(), next(), next());
+    [name, email, Timestamp(seconds.parse::<i64>().unwrap_or(0) * 1000).to_string()]
+}
+
 /// The files of a commit as GitHub packs them: a gzipped tar, everything below one folder.
 pub(crate) async fn archive(dir: &Path, folder: &str, commit: &str) -> Result<Vec<u8>> {
     git(dir, &["archive", "--format=tar.gz", &format!("--prefix={folder}/"), commit], b"").await

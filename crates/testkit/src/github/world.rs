@@ -415,6 +415,8 @@ pub(super) struct World {
     pub(super) write_redirect: u16,
     /// How many fields at the top of a GraphQL document the server can do in its ten seconds.
     pub(super) most_aliases: usize,
+    /// How many queries asked who wrote something.
+    pub(super) blames: usize,
     pub(super) apps: Apps,
     pub(super) next_id: AtomicU64,
 }
@@ -432,6 +434,7 @@ impl World {
             most_tree_entries: 100_000,
             write_redirect: 307,
             most_aliases: usize::MAX,
+            blames: 0,
             apps: Apps { token_length: 40, ..Apps::default() },
             next_id: AtomicU64::new(1001),
         }

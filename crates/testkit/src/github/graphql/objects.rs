@@ -26,6 +26,10 @@ pub(super) enum Thing {
     Ref(usize, String, String),
     /// A commit of a repository by its SHA.
     Commit(usize, String),
+    /// Who wrote a file of a repository.
+    Blame(usize, Vec<bare::Range>),
+    /// Who wrote some lines of it.
+    BlameRange(usize, bare::Range),
     /// A tree by its SHA.
     Tree(String),
     /// An issue of a repository, by its number.
@@ -49,6 +53,8 @@ pub(super) enum Out {
     Many(Vec<Out>),
     /// `null`, with an error of this type.
     Missing(&'static str, String),
+    /// The same for a field that is never `null`: so the object around it is.
+    Void(&'static str, String),
 }
 
 impl Thing {
@@ -66,6 +72,8 @@ impl Thing {
             Self::Repository(_) => "Repository",
             Self::Ref(..) => "Ref",
             Self::Commit(..) => "Commit",
+            Self::Blame(..) => "Blame",
+            Self::BlameRange(..) => "BlameRange",
             Self::Tree(_) => "Tree",
             Self::Issue(..) => "Issue",
             Self::Pull(..) => "PullRequest",
@@ -130,15 +138,18 @@ pub(super) fn field(
             "id" => leaf(format!("T_{oid}")),
             _ => None,
         },
-        Thing::Commit(at, oid) => match name {
-            "statusCheckRollup" => match checks::rollup(&world.repos[*at], oid) {
-                Some(state) => one(Thing::Plain("StatusCheckRollup", json!({"state": state}))),
-                None => leaf(Value::Null),
-            },
-            "oid" => leaf(oid.clone()),
-            "abbreviatedOid" => leaf(oid[..7].to_owned()),
-            "id" => leaf(format!("C_{oid}")),
-            "tree" => one(Thing::Tree(bare::tree_of(&world.repos[*at].git_dir, oid))),
+        Thing::Commit(at, oid) => commit(world, *at, oid, name, arguments),
+        Thing::Blame(at, ranges) => match name {
+            "ranges" => {
+                let range = |range: &bare::Range| Out::One(Thing::BlameRange(*at, range.clone()));
+                Some(Out::Many(ranges.iter().map(range).collect()))
+            }
+            _ => None,
+        },
+        Thing::BlameRange(at, (first, last, commit)) => match name {
+            "startingLine" => leaf(*first),
+            "endingLine" => leaf(*last),
+            "commit" => one(Thing::Commit(*at, commit.clone())),
             _ => None,
         },
         Thing::Issue(at, number) | Thing::Pull(at, number) => match world.repos[*at].issue(*number) {
@@ -167,6 +178,33 @@ pub(super) fn field(
             _ => None,
         },
     })
+}
+
+/// A field of a commit.
+fn commit(world: &World, at: usize, oid: &str, name: &str, arguments: &Map<String, Value>) -> Option<Out> {
+    match name {
+        "statusCheckRollup" => match checks::rollup(&world.repos[at], oid) {
+            Some(state) => one(Thing::Plain("StatusCheckRollup", json!({"state": state}))),
+            None => leaf(Value::Null),
+        },
+        "oid" => leaf(oid.to_owned()),
+        "abbreviatedOid" => leaf(oid[..7].to_owned()),
+        "id" => leaf(format!("C_{oid}")),
+        "authoredDate" => leaf(bare::author(&world.repos[at].git_dir, oid)[2].clone()),
+        "author" => {
+            let [name, email, date] = bare::author(&world.repos[at].git_dir, oid);
+            one(Thing::Plain("GitActor", json!({"name": name, "email": email, "date": date})))
+        }
+        "blame" => {
+            let path = arguments.get("path").and_then(Value::as_str).unwrap_or_default();
+            match bare::blame(&world.repos[at].git_dir, oid, path) {
+                Some(ranges) => one(Thing::Blame(at, ranges)),
+                None => Some(Out::Void("NOT_FOUND", format!("Could not resolve file for path '{path}'."))),
+            }
+        }
+        "tree" => one(Thing::Tree(bare::tree_of(&world.repos[at].git_dir, oid))),
+        _ => None,
+    }
 }
 
 fn query(run: &Run<'_>, world: &World, name: &str, arguments: &Map<String, Value>) -> Option<Out> {
@@ -275,6 +313,11 @@ fn repository(
         "ref" => {
             let full = arguments.get("qualifiedName").and_then(Value::as_str).unwrap_or_default();
             or_null(tip(full.strip_prefix("refs/heads/").unwrap_or(full)))
+        }
+        "object" => {
+            let oid = arguments.get("oid").and_then(Value::as_str).unwrap_or_default();
+            let here = !bare::tree_of(&repo.git_dir, oid).is_empty();
+            or_null(here.then(|| Thing::Commit(at, oid.to_owned())))
         }
         "issue" | "pullRequest" => {
             let number = arguments.get("number").and_then(Value::as_u64).unwrap_or(0);

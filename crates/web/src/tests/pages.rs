@@ -238,6 +238,15 @@ async fn the_health_page_shows_what_is_measured() {
     {
         assert!(page.contains(part), "{part}");
     }
+    // As housekeeping measures it, and as looks count themselves.
+    ::metrics::gauge!("ccm_mirrors_bytes").set(1_610_612_736.0);
+    ::metrics::counter!("ccm_looks_total", "way" => "archive").increment(7_001);
+    let page = visit.page("/health").await;
+    for part in ["<dt>Mirrors</dt><dd>1.50 of 20 GiB</dd>", "<dt>Looks by archive</dt><dd>7001</dd>", "Looks by git"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    ::metrics::gauge!("ccm_mirrors_bytes").set(30_000_000_000.0);
+    assert!(visit.page("/health").await.contains("27.94 of 20 GiB <span class=\"tag bad\">over</span>"));
     visit.stop().await;
 }
 

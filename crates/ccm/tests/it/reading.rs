@@ -118,7 +118,8 @@ async fn ten_changed_repositories_of_many_cost_a_handful_of_requests_each() {
     let (asked, blames) = (asked(&t, before), t.github.blames() - blames);
     assert_eq!(t.tasks().await.len(), 11, "ten new ones");
     let queries = asked.iter().filter(|route| route.contains("graphql")).count();
-    assert_eq!((queries - blames, blames), (6, 10), "50 repositories in each, and who wrote what is proposed in ten");
+    // The first one of all waits until the owner's other repositories were looked at, and is proposed now as well.
+    assert_eq!((queries - blames, blames), (6, 11), "50 repositories in each, and who wrote what is proposed");
     // A thousand repositories take 20 queries, so that fewer than 150 requests are left of what is promised for them; the
     // benchmark `pass` counts them all.
     assert!(asked.len() - 6 < 130, "{}: {asked:#?}", asked.len());

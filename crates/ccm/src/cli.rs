@@ -159,6 +159,9 @@ pub struct Scan {
     /// Only files that changed since this revision
     #[arg(long, value_name = "REV")]
     pub since: Option<String>,
+    /// Also say who wrote each comment and when, as git's history has it
+    #[arg(long)]
+    pub blame: bool,
     /// Also say which files and which tags were left out, and why
     #[arg(long)]
     pub explain: bool,

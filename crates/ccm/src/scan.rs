@@ -4,6 +4,7 @@ mod bare;
 mod choice;
 mod files;
 mod folder;
+mod origin;
 mod print;
 mod sarif;
 
@@ -101,6 +102,9 @@ async fn one(common: &Common, config: &Config, choice: &Choice, place: &str, arg
         ))
         .into());
     }
+    if arguments.blame {
+        return Err(ConfigError("--blame works on folders; name a checkout".to_owned()).into());
+    }
     if arguments.explain {
         return Err(ConfigError("--explain works on folders; name a checkout".to_owned()).into());
     }
@@ -112,7 +116,7 @@ async fn comments(config: &Config, path: &Path, arguments: &Scan) -> Result<Look
     let (path, options, selection) = (path.to_owned(), options(config)?, selection(config)?);
     std::fs::read_dir(&path)
         .with_context(|| format!("cannot list the folder {}; scan it as somebody who may read it", path.display()))?;
-    let Versioned { commit, changed, bare } = versioned(&path, arguments.since.as_deref()).await?;
+    let Versioned { commit, changed, bare, repository } = versioned(&path, arguments).await?;
     let (name, explain, head) = (name_of(&path)?, arguments.explain, commit.clone());
     let report = tokio::task::spawn_blocking(move || {
         let look = files::Look { options: &options, selection, only: changed.as_deref(), explain };
@@ -126,7 +130,11 @@ async fn comments(config: &Config, path: &Path, arguments: &Scan) -> Result<Look
         Ok::<_, git::GitError>(look.read(entries, objects))
     });
     let report = report.await.context("reading the folder failed unexpectedly")??;
-    Ok(looked(report, &name, commit.as_ref()))
+    let mut looked = looked(report, &name, commit.as_ref());
+    if let Some((repository, commit)) = repository.zip(commit).filter(|_| arguments.blame) {
+        origin::learn(&repository, &commit, &mut looked.findings).await;
+    }
+    Ok(looked)
 }
 
 /// What the other sources find in the last commit of a folder's branch.
@@ -195,13 +203,16 @@ struct Versioned {
     changed: Option<Vec<String>>,
     /// What is read where there is no work tree.
     bare: Option<git::Objects>,
+    /// What can be asked for more.
+    repository: Option<git::LocalRepository>,
 }
 
-async fn versioned(path: &Path, since: Option<&str>) -> Result<Versioned> {
-    let git = git::Git::new("git".into());
+async fn versioned(path: &Path, arguments: &Scan) -> Result<Versioned> {
+    let (git, since) = (git::Git::new("git".into()), arguments.since.as_deref());
     let repository = match git::LocalRepository::open(&git, path).await {
         Ok(repository) => repository,
         Err(error) if since.is_some() => return Err(error).context("--since needs a git repository"),
+        Err(error) if arguments.blame => return Err(error).context("--blame needs a git repository"),
         Err(_) => return Ok(Versioned::default()),
     };
     let (commit, bare) = (repository.head().await.ok(), repository.bare().await?);
@@ -212,7 +223,7 @@ async fn versioned(path: &Path, since: Option<&str>) -> Result<Versioned> {
         }
         None => None,
     };
-    Ok(Versioned { commit, changed, bare })
+    Ok(Versioned { commit, changed, bare, repository: Some(repository) })
 }
 
 /// `local/<folder>`, as `serve` calls it.

@@ -19,10 +19,11 @@ use std::path::PathBuf;
 
 use backlog::names::CommitId;
 
+use crate::blame::Blame;
 use crate::error::GitError;
 use crate::mirror::{Extent, Fetched, Mirror};
 use crate::process::{Call, Git};
-use crate::read::{Blame, Blob, Change, Tree};
+use crate::read::{Blob, Change, Tree};
 use crate::remote::Remote;
 use crate::remove::{io_error, remove_folder};
 

@@ -21,6 +21,7 @@
 //! far as it came; callers stop it first.
 
 mod archive;
+mod blame;
 mod checkout;
 mod error;
 mod glance;
@@ -39,6 +40,7 @@ mod remove;
 mod testing;
 
 pub use archive::{Unfit, Unpacked, unpack};
+pub use blame::Blame;
 pub use checkout::{Author, Checkout};
 pub use error::{GitError, Rejection};
 pub use glance::Glance;
@@ -48,6 +50,6 @@ pub use mirror::{Fetched, Mirror};
 pub use objects::Objects;
 pub use process::{Deadlines, Git, GitVersion, OLDEST_GIT};
 pub use push::{Deleted, Pushed};
-pub use read::{Blame, Blob, Change, ChangeStatus, Diff, DiffFile, MAX_DIFF_BYTES, MAX_FILES, Tree, TreeFile};
+pub use read::{Blob, Change, ChangeStatus, Diff, DiffFile, MAX_DIFF_BYTES, MAX_FILES, Tree, TreeFile};
 pub use remote::{Remote, RemoteAuth};
 pub use remove::remove_folder;

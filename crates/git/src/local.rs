@@ -7,11 +7,13 @@
 //! *Known race.* A commit that the developer makes between our reading and moving of the branch: both ways of moving
 //! refuse then, with [`Rejection::Stale`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use backlog::names::{BranchName, CommitId};
 use backlog::time::Timestamp;
 
+use crate::blame::{Blame, blame};
 use crate::checkout::{Author, commit_tree};
 use crate::error::{GitError, Rejection};
 use crate::objects::Objects;
@@ -101,6 +103,11 @@ impl LocalRepository {
         let (bytes, _) = self.call(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).output().await?;
         let head = String::from_utf8_lossy(&bytes).trim().parse();
         head.map_err(|_| GitError::NoCommits { path: self.path.clone() })
+    }
+
+    /// Who wrote `lines` (from 1) of `path` in `commit`, by line; without those that are not there.
+    pub async fn blame(&self, commit: &CommitId, path: &str, lines: &[u64]) -> Result<BTreeMap<u64, Blame>, GitError> {
+        blame(|args| self.call(args), commit, path, lines).await
     }
 
     /// The objects of a bare repository; `None` where there is a work tree.

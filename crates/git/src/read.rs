@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use backlog::names::CommitId;
-use backlog::time::Timestamp;
 
-use crate::checkout::Author;
+use crate::blame::{self, Blame};
 use crate::error::GitError;
 use crate::mirror::{Extent, Mirror};
 use crate::process::Call;
@@ -62,15 +61,6 @@ pub enum ChangeStatus {
     Modified,
     /// It is gone.
     Deleted,
-}
-
-/// Who wrote a line last, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blame {
-    /// The author of the commit.
-    pub author: Author,
-    /// When it was written, by the author's clock.
-    pub at: Timestamp,
 }
 
 /// The difference of two commits, for people and for limits.
@@ -139,25 +129,8 @@ impl Mirror {
 
     /// Who wrote line `line` (from 1) of `path` in `commit`; `None` when there is no such line.
     pub async fn blame(&self, commit: &CommitId, path: &str, line: u64) -> Result<Option<Blame>, GitError> {
-        if line == 0 {
-            return Ok(None);
-        }
-        let lines = format!("-L{line},{line}");
-        let call = self.call(["blame", "--porcelain", &lines, commit.as_str(), "--", path]);
-        let (bytes, ended) = call.output().await?;
-        if ended.code != Some(0) {
-            let absent = ["no such path", "has only"].iter().any(|words| ended.stderr.contains(words));
-            return if absent { Ok(None) } else { Err(ended.into_error()) };
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let seconds = field("author-time").and_then(|time| time.parse::<i64>().ok());
-        let (Some(name), Some(seconds)) = (field("author"), seconds) else {
-            return Err(ended.garbled("blame without author or time"));
-        };
-        let email = field("author-mail").unwrap_or_default().trim_matches(['<', '>']).to_owned();
-        let at = Timestamp(seconds.saturating_mul(1000));
-        Ok(Some(Blame { author: Author { name: name.to_owned(), email }, at }))
+        let call = |args: &[&str]| self.call(args.iter().copied());
+        Ok(blame::blame(call, commit, path, &[line]).await?.remove(&line))
     }
 
     /// The difference from `base` to `head`, as they are (for a pull request's view, take the merge base first).

@@ -147,6 +147,28 @@ async fn since_a_revision_only_changed_files_count() {
 }
 
 #[tokio::test]
+async fn who_wrote_what_is_committed_is_told_where_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path()).await;
+    let app = dir.path().join("app");
+    let text = std::fs::read_to_string(app.join("app.py")).unwrap();
+    std::fs::write(app.join("app.py"), format!("{text}# TODO: write this too\n")).unwrap();
+    std::fs::write(app.join("new.py"), "# TODO: nobody wrote this yet\n").unwrap();
+    let plain = printed(dir.path(), 0, &["scan", "app", "--format", "json"]).await;
+    assert!(!plain.contains(r#""author":""#), "{plain}");
+    let found = printed(dir.path(), 0, &["scan", "app", "--blame", "--format", "json"]).await;
+    let known: Vec<bool> = found
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|line| line["author"].is_string() && line["written_on"].is_string() && line["age_days"].is_u64())
+        .collect();
+    assert_eq!((known.iter().filter(|known| **known).count(), known.len()), (1, 3), "{found}");
+    std::fs::create_dir(dir.path().join("plain")).unwrap();
+    let output = ccm(dir.path(), &["scan", "plain", "--blame"], &[]).await;
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--blame needs a git repository"));
+}
+
+#[tokio::test]
 async fn what_is_no_place_or_no_source_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     sample(dir.path()).await;

@@ -113,3 +113,17 @@ async fn a_bare_repository_is_merged_into() {
     let unknown = local.merge(&branch("none"), &branch("main"), "x", &bot(), AT).await;
     assert!(matches!(unknown, Err(GitError::UnknownBranch { .. })), "{unknown:?}");
 }
+
+#[tokio::test]
+async fn lines_of_a_file_are_blamed_at_once_and_one_that_is_not_there_spoils_none() {
+    let world = World::new().await;
+    let commit = world.upstream.commit(&[("a", "one\ntwo\nthree\n")]).await;
+    let local = LocalRepository::open(&world.git, &world.upstream.dir).await.unwrap();
+    let many: Vec<u64> = (0..2_000).collect();
+    for (lines, expected) in [(&[1, 3][..], &[1, 3][..]), (&[0, 2, 9], &[2]), (&many, &[1, 2, 3]), (&[], &[])] {
+        let found = local.blame(&commit, "a", lines).await.unwrap();
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), expected);
+        assert!(found.values().all(|blame| blame.author.name == "Dev"), "{found:?}");
+    }
+    assert!(local.blame(&commit, "none", &[1]).await.unwrap().is_empty());
+}

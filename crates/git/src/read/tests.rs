@@ -122,7 +122,7 @@ async fn blame_names_the_author_of_a_line() {
     mirror.fetch().await.unwrap();
     let blame = mirror.blame(&commit, "dir/a b", 2).await.unwrap().unwrap();
     assert_eq!(blame.author, Author { name: "Dev".into(), email: "dev@example.org".into() });
-    assert_eq!(blame.at, Timestamp(1_700_000_000_000));
+    assert_eq!((blame.at, blame.text.as_str()), (Timestamp(1_700_000_000_000), "two"));
     for (path, line) in [("dir/a b", 3), ("dir/a b", 0), ("none", 1), ("-L1", 1)] {
         assert_eq!(mirror.blame(&commit, path, line).await.unwrap(), None, "{path}:{line}");
     }

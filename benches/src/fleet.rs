@@ -120,9 +120,14 @@ pub async fn many(report: &mut Report) -> Result<()> {
     let quiet = settled(&mut server).await?;
     let read = service.metric("ccm_files_read_total").await;
     server.push_to_ten().await?;
-    let again = next_pass(&mut server, &quiet).await?;
-    let read = service.metric("ccm_files_read_total").await - read;
-    ensure!(read >= 10.0, "the pass that was watched read {read} of the ten changed files");
+    let mut again = next_pass(&mut server, &quiet).await?;
+    // A sweep in the middle of the pushes sees some of them, the one after it the others.
+    while service.metric("ccm_files_read_total").await - read < 10.0 {
+        let quiet = server.seen().await?;
+        let rest = next_pass(&mut server, &quiet).await?;
+        again =
+            Again { requests: again.requests + rest.requests, git: again.git + rest.git, took: again.took + rest.took };
+    }
     let asked = format!("{} to the API and {} of git in {}", again.requests, again.git, seconds(again.took));
     report.row(&["a pass in which 10 had changed".into(), asked.clone()]);
     report.promise(&format!("at most 150 requests when 10 have changed: {asked}"), again.requests + again.git <= 150);

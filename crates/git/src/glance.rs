@@ -99,6 +99,12 @@ impl Glance {
         self.mirror.read_blobs(oids, max_bytes, each).await
     }
 
+    /// Whether more than the last commit is here.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        self.mirror.extent == Extent::Whole
+    }
+
     /// See [`Mirror::blame`]; `None` for a remote on the network, of which no history is here.
     pub async fn blame(&self, commit: &CommitId, path: &str, line: u64) -> Result<Option<Blame>, GitError> {
         match self.mirror.extent {

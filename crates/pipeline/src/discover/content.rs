@@ -221,6 +221,11 @@ impl Content {
         }
     }
 
+    /// Whether [`Content::blame`] can say anything.
+    pub(super) fn has_history(&self) -> bool {
+        self.glance.get().is_some_and(Glance::has_history)
+    }
+
     /// Who wrote a line and when; `None` when the history is not here.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use backlog::discovery::{Discovery, compare};
 use backlog::event::{Actor, EventKind, NewEvent};
 use backlog::expect::Expectations;
-use backlog::finding::{self, Finding};
+use backlog::finding::{self, Finding, Fingerprint};
 use backlog::names::RepoName;
 use backlog::task::{Command, Task};
 use backlog::time::Timestamp;
@@ -276,15 +276,28 @@ fn born(members: &[Finding], now: Timestamp) -> Result<Task> {
     Ok(Task::of_finding(first.clone(), now))
 }
 
+/// Adds to findings that are known what was learnt of who wrote them and when; it is asked for once.
+fn remember(known: &[Task], findings: &mut [Finding]) {
+    let known: BTreeMap<&Fingerprint, &Finding> =
+        known.iter().flat_map(Task::members).map(|member| (&member.fingerprint, member)).collect();
+    for finding in findings.iter_mut().filter(|it| it.author.is_none() && it.written_on.is_none()) {
+        if let Some(old) = known.get(&finding.fingerprint).filter(|old| old.source == finding.source) {
+            finding.author.clone_from(&old.author);
+            finding.written_on = old.written_on;
+        }
+    }
+}
+
 fn recorded(
     ctx: &Context,
     known: &[Task],
     expectations: &Expectations,
     repository: &RepoName,
     source: &finding::Source,
-    findings: Vec<Finding>,
+    mut findings: Vec<Finding>,
 ) -> Result<Commit> {
     let now = ctx.now();
+    remember(known, &mut findings);
     let policy = ctx.settings().rank;
     let by_id = |id| known.iter().find(|task| task.id == id).cloned().context("a task that was compared is known");
     let mut commit = Commit::default();

@@ -1,6 +1,6 @@
 //! The source `todo`: comments that ask for work.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -79,25 +79,17 @@ impl Reader for Comments {
     }
 }
 
-/// Adds author and age to findings that no task knows yet. What blame cannot say stays unknown: it is a help, not a
-/// condition.
+/// Adds author and age to findings that no task knows yet, where the history is here; what tasks know of the others is
+/// remembered when they are recorded. What blame cannot say stays unknown: it is a help, not a condition.
 async fn blame(look: &Look<'_>, findings: &mut [Finding]) -> Result<()> {
     let content = look.content;
+    if !content.has_history() {
+        return Ok(());
+    }
     let filter = TaskFilter { repository: Some(look.repository.clone()), ..TaskFilter::default() };
     let tasks = look.ctx.store.tasks(&filter).await?;
-    let known: BTreeMap<&Fingerprint, &Finding> =
-        tasks.iter().flat_map(Task::members).map(|member| (&member.fingerprint, member)).collect();
-    let mut fresh = Vec::new();
-    for finding in findings {
-        match known.get(&finding.fingerprint) {
-            Some(old) => {
-                finding.author.clone_from(&old.author);
-                finding.written_on = old.written_on;
-            }
-            None if fresh.len() < BLAMED => fresh.push(finding),
-            None => {}
-        }
-    }
+    let known: BTreeSet<&Fingerprint> = tasks.iter().flat_map(Task::members).map(|known| &known.fingerprint).collect();
+    let fresh = findings.iter_mut().filter(|finding| !known.contains(&finding.fingerprint)).take(BLAMED);
     futures::stream::iter(fresh)
         .for_each_concurrent(BLAMES, |finding| async move {
             match content.blame(&finding.path, u64::from(finding.line)).await {

@@ -118,11 +118,11 @@ pub async fn many(report: &mut Report) -> Result<()> {
     let flat = most <= in_between + in_between / 4;
     report.promise(&format!("and flat: {} after half, {} at most", mib(in_between), mib(most)), flat);
     let quiet = settled(&mut server).await?;
-    let read = service.metric("ccm_files_read_total").await;
+    let looked = service.looks().await;
     server.push_to_ten().await?;
     let mut again = next_pass(&mut server, &quiet).await?;
     // A sweep in the middle of the pushes sees some of them, the one after it the others.
-    while service.metric("ccm_files_read_total").await - read < 10.0 {
+    while service.looks().await - looked < 10.0 {
         let quiet = server.seen().await?;
         let rest = next_pass(&mut server, &quiet).await?;
         again =
@@ -308,6 +308,11 @@ impl Service {
             ensure!(began.elapsed() < SCAN, "{count} proposals instead of {expected}: {}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// Looks at repositories so far.
+    async fn looks(&self) -> f64 {
+        self.metric("ccm_operations_total{operation=\"scan\",outcome=\"ok\"}").await
     }
 
     async fn metrics(&self) -> String {

@@ -1,8 +1,9 @@
 //! Who wrote lines last, and when.
 //!
-//! *Wanted properties.* One run of git for a file, however many lines of it are asked for. A line that is not there, a file
-//! that is not in the commit and a history that is not here are no failures: nothing is known of them. No filter, text
-//! conversion or hook of the repository runs: what is blamed is a commit, not the work tree.
+//! *Wanted properties.* One run of git for a file, however many lines of it are asked for. A line that is not there and a
+//! file that is not in the commit are no failures: nothing is known of them. No filter, text conversion or hook of the
+//! repository runs: what is blamed is a commit, not the work tree. Where the history is cut, what is older counts as written
+//! in the oldest commit that is here.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,12 +1,13 @@
 //! What looks read a repository through: the trees of its default branch, and the blobs that somebody wants.
 //!
 //! *Definition.* A [`Glance`] of a remote over the network is a bare repository of its own, beside the [`Mirror`] that
-//! runs borrow from: it holds the trees of the default branch's commits that were looked at, without history, the small blobs
-//! that changed from one to the next, and then the blobs that were asked for. A glance of a folder of this machine is its mirror, which is whole.
+//! runs borrow from: it holds the trees of the default branch's commits that were looked at, without history, the small
+//! blobs that changed from one to the next, and then the blobs that were asked for. A glance of a folder of this machine is
+//! its mirror, which is whole.
 //!
 //! *Wanted properties.* A look costs what changed: one small request when nothing did, one fetch of the changed trees with
-//! their changed blobs, and one of the other blobs wanted, if any, however many. No call fetches an object by itself. Nothing can borrow from a glance, and a
-//! glance may be thrown away at any time. What one fetch brings has a bound.
+//! their changed blobs, and one of the other blobs wanted, if any, however many. No call fetches an object by itself.
+//! Nothing can borrow from a glance, and a glance may be thrown away at any time. What one fetch brings has a bound.
 //!
 //! *Design.* Only the call that fetches is told of a promisor remote, by its environment; for every other one a missing
 //! blob is simply missing. A server that does not filter sends all blobs of the commit, which is right as well. One

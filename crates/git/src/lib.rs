@@ -12,8 +12,9 @@
 //! - Every call is safe to repeat, also after a crash between any two of its steps.
 //!
 //! *Design.* `process` starts git (environment, deadline, bounds); `error` says what went wrong as a branch that callers
-//! take; `ls_refs` asks what moved; `objects` and `refs` read what is on the disk; `mirror`, `read` and `push` are the three sides of a [`Mirror`]; `glance` is the small one
-//! beside it, `archive` a look that needs neither; `checkout` and `local` are the work trees.
+//! take; `ls_refs` asks what moved; `objects` and `refs` read what is on the disk; `mirror`, `read`, `blame` and `push` are
+//! the sides of a [`Mirror`]; `glance` is the small one beside it, `archive` a look that needs neither; `checkout` and `local`
+//! are the work trees.
 //!
 //! *Known races.* A mirror's folder belongs to one service process: two would meet at git's own lock files and one
 //! would fail; accepted, since data folders are not shared. A branch may move between asking for it and fetching it:

@@ -4,9 +4,8 @@
 //! [`Forge::archive`](crate::Forge::archive) brings the commit's files as a gzipped tar.
 //!
 //! **Wanted properties.** One request of the core quota for a repository; where its branch is was seen together with
-//! forty-nine others when changes were last asked for, else it is one request more. GitHub keeps archives
-//! on another host and redirects there: the token does not go along. An archive has a bound, and what is longer is read
-//! through git instead.
+//! forty-nine others when changes were last asked for, else it is one request more. GitHub keeps archives on another host
+//! and redirects there: the token does not go along. An archive has a bound, and what is longer is read through git instead.
 //!
 //! **Known races.** The branch moves between the two: the archive is asked for by the commit, and the next question for
 //! changes shows another one.
